@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCS_OPENSSL_H
+#define CCS_OPENSSL_H
+
+/*
+ * libccs for OpenSSL servers. A *site* says what one virtual server wants of a store: its
+ * default_name and unknown_name, and a text that keeps its TLS sessions apart from other servers'.
+ *
+ * A blocking server calls ccs_ssl_ctx_attach() and is done. A server with an event loop calls
+ * ccs_gate_attach(): the gate is a filter BIO put under each new connection's handshake, which
+ * reads the ClientHello, and answers "would block" for as long as the certificate is being loaded.
+ */
+
+#include <openssl/types.h>
+
+#include <ccs/ccs.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ccs_site;
+
+/*
+ * New site after cfg's settings; cfg is only read. session_id names the virtual server among all
+ * that share session tickets or a session cache: equal on every node that may resume the other's
+ * sessions, different where different clients are let in (RFC 5246 7.4.1.2, RFC 8446 4.6.1).
+ * Copied.
+ */
+struct ccs_site *ccs_site_new(const struct ccs_config *cfg, const char *session_id,
+                              struct ccs_error *err);
+void ccs_site_free(struct ccs_site *site);
+
+/* The instance that serves this site from now on; borrowed, NULL allowed (then names are
+ * unavailable). */
+void ccs_site_bind(struct ccs_site *site, struct ccs *ccs);
+
+/*
+ * For servers that may block in a handshake: sets the certificate and server name callbacks of ctx.
+ * ctx's own certificate, if any, is what unknown_name fallback serves. site is borrowed and must
+ * outlive ctx. Waits at most the setting `wait` per handshake.
+ */
+int ccs_ssl_ctx_attach(SSL_CTX *ctx, struct ccs_site *site, struct ccs_error *err);
+
+/* What a server with an event loop tells the gate. All run on the thread that runs the handshake.
+ */
+struct ccs_gate_host {
+    /*
+     * The site that will serve this connection, once the server has chosen its virtual server for
+     * the name (len 0: the client sent none); NULL: not one of ours, the handshake goes on
+     * untouched. The name is lower case without a trailing dot. name is borrowed and
+     * NUL-terminated.
+     */
+    struct ccs_site *(*choose)(SSL *ssl, const char *name, size_t len, void *arg);
+
+    /* From ccs_dispatch(): the answer is there, run the handshake again (soon, not from here). */
+    void (*resume)(SSL *ssl, void *arg);
+
+    /*
+     * The server name callback that was on ctx before, or NULL: OpenSSL has no way to ask for it.
+     * Runs first; its refusal stands.
+     */
+    int (*next_servername)(SSL *ssl, int *alert, void *arg);
+    void *next_servername_arg;
+
+    /* Before a handshake is refused, for the server's own records; may be NULL. */
+    void (*rejected)(SSL *ssl, const struct ccs_answer *borrowed, void *arg);
+
+    void *arg;
+};
+
+/*
+ * Sets info, server name and (with a site) certificate callbacks of ctx. Must be called for every
+ * SSL_CTX of a listener if any of its virtual servers uses a store, with site NULL for those that
+ * do not: the handshake starts on the default server's. The info callback found on ctx goes on
+ * being called. host is copied; site is borrowed and must outlive ctx. No certificate in memory
+ * when the certificate callback runs without the gate having seen the name: the handshake fails,
+ * and the name is loaded for the next one.
+ */
+int ccs_gate_attach(SSL_CTX *ctx, struct ccs_site *site, const struct ccs_gate_host *host,
+                    struct ccs_error *err);
+
+/*
+ * What was decided for this connection, or NULL if no site was asked. Borrowed from ssl, valid
+ * until the next call into OpenSSL with it. Its credential is what was or will be served.
+ */
+const struct ccs_answer *ccs_ssl_answer(const SSL *ssl);
+
+/*
+ * Gives ssl the credential's certificates, keys and chains in place of whatever it had. ssl takes
+ * references of its own. CCS_ESSL or CCS_EKEYUSE with OpenSSL's reason.
+ */
+int ccs_cred_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ccs/ccs.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "instance.h"
+#include "name.h"
+
+/* Failures remembered at once: enough for what clients really ask, bounded against what they make
+ * up. */
+#define FAILURES_MAX 4096
+
+/* How long ccs_close() waits for threads that may hang in a dead file system. */
+#define CLOSE_MS 5000
+
+static void wake_owner(void *arg)
+{
+    struct ccs *ccs = arg;
+
+    ccs_notify_raise(&ccs->notify);
+}
+
+static void load_finished(void *arg)
+{
+    struct ccs *ccs = arg;
+
+    ccs_notify_raise(&ccs->notify);
+}
+
+static struct ccs_loader *make_loader(struct ccs *ccs)
+{
+    const struct ccs_settings *s = &ccs->settings;
+    struct ccs_loader_ops ops = {
+        .load = ccs_upkeep_load,
+        .finish_locked = ccs_acquire_finish_locked,
+        .finished = load_finished,
+        .arg = ccs,
+    };
+
+    /* Room for everybody who may wait, and for a change of everything that is cached. */
+    return ccs_loader_new(&ccs->lock, s->threads, (size_t)s->max_waiting + s->parsed, s->wait_ms,
+                          &ops);
+}
+
+static void destroy(struct ccs *ccs)
+{
+    if (ccs == NULL)
+        return;
+    ccs_loader_free(ccs->loader);
+    ccs_index_free(ccs->index);
+    ccs_store_close(ccs->store);
+    ccs_cache_free(ccs->cache);
+    ccs_log_free(ccs->log);
+    ccs_notify_close(&ccs->notify);
+    pthread_mutex_destroy(&ccs->lock);
+    ccs_config_free(ccs->config);
+    free(ccs);
+}
+
+int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
+{
+    struct ccs_refresh_ops ops;
+    struct ccs *ccs;
+    int rv;
+
+    rv = ccs_config_check(cfg, err);
+    if (rv != CCS_OK)
+        return rv;
+    ccs = calloc(1, sizeof(*ccs));
+    if (ccs == NULL)
+        return ccs_error_set(err, CCS_ENOMEM, "no memory for a certificate store");
+    ccs->config = ccs_config_freeze(cfg);
+    ccs_config_values(ccs->config, &ccs->settings);
+    pthread_mutex_init(&ccs->lock, NULL);
+    TAILQ_INIT(&ccs->pending);
+    TAILQ_INIT(&ccs->completed);
+    if (ccs_notify_init(&ccs->notify) != CCS_OK) {
+        rv = ccs_error_sys(err, CCS_ENOMEM, errno, "no eventfd for a certificate store");
+        goto out;
+    }
+    rv = ccs_store_open(ccs->settings.store, &ccs->store, err);
+    if (rv != CCS_OK)
+        goto out;
+    ccs->log = ccs_config_make_log(ccs->config, wake_owner, ccs);
+    ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX);
+    ccs->index = ccs_index_new();
+    ccs->loader = make_loader(ccs);
+    if (ccs->log == NULL || ccs->cache == NULL || ccs->index == NULL || ccs->loader == NULL) {
+        rv = ccs_error_set(err, CCS_ENOMEM, "no memory for a certificate store");
+        goto out;
+    }
+    ccs->fetcher.store = ccs->store;
+    ccs->fetcher.index = ccs->index;
+    ccs->fetcher.log = ccs->log;
+    ccs->fetcher.settings = &ccs->settings;
+    ccs->fetcher.closing = &ccs->closing;
+    ccs_upkeep_ops(ccs, &ops);
+    rv = ccs_refresh_start(ccs->store, ccs->index, ccs->log, &ccs->settings, &ops, &ccs->refresh,
+                           err);
+
+out:
+    if (rv != CCS_OK) {
+        destroy(ccs);
+        return rv;
+    }
+    *out = ccs;
+    return CCS_OK;
+}
+
+void ccs_close(struct ccs *ccs)
+{
+    int64_t deadline;
+    int ended;
+
+    if (ccs == NULL)
+        return;
+    deadline = ccs_now_ms() + CLOSE_MS;
+    atomic_store(&ccs->closing, true);
+    ccs_acquire_close(ccs);
+    ended = ccs_refresh_stop(ccs->refresh, CLOSE_MS);
+    if (!ccs_loader_stop(ccs->loader, deadline - ccs_now_ms()))
+        ended = 0;
+    ccs_log_deliver(ccs->log, 0);
+    /* A thread that hangs in the store still holds on to all of this: it is left to the process. */
+    if (ended)
+        destroy(ccs);
+}
+
+int ccs_event_fd(const struct ccs *ccs)
+{
+    return ccs->notify.fd;
+}
+
+int ccs_dispatch(struct ccs *ccs, unsigned max)
+{
+    unsigned n;
+
+    ccs_notify_clear(&ccs->notify);
+    n = ccs_log_deliver(ccs->log, max);
+    if (max == 0 || n < max)
+        n += ccs_acquire_dispatch(ccs, max == 0 ? 0 : max - n);
+    if (max != 0 && n >= max)
+        ccs_notify_raise(&ccs->notify);
+    return (int)n;
+}
+
+static void forget(struct ccs *ccs, const char *stem, size_t len)
+{
+    uint64_t hash = ccs_cache_hash(ccs->cache, stem, len);
+
+    ccs_cache_drop(ccs->cache, stem, len, hash);
+    ccs_cache_expire_failure(ccs->cache, stem, len, hash);
+}
+
+void ccs_invalidate(struct ccs *ccs, const char *name, size_t len)
+{
+    char exact[CCS_STEM_SIZE], wildcard[CCS_STEM_SIZE];
+    size_t exact_len, wildcard_len;
+
+    atomic_fetch_add(&ccs->all_changes, 1);
+    if (name == NULL) {
+        ccs_cache_drop_all(ccs->cache);
+        ccs_cache_expire_failures(ccs->cache);
+        return;
+    }
+    if (ccs_name_canonical(name, len, exact, &exact_len) != CCS_OK)
+        return;
+    forget(ccs, exact, exact_len);
+    if (ccs_name_wildcard(exact, exact_len, wildcard, &wildcard_len) == CCS_OK)
+        forget(ccs, wildcard, wildcard_len);
+}
+
+void ccs_stats_get(const struct ccs *ccs, struct ccs_stats *out, size_t size)
+{
+    /* Reading does not change an instance, but a mutex cannot be taken without writing to it. */
+    struct ccs *self = (struct ccs *)(uintptr_t)ccs;
+    const struct ccs_counters *c = &ccs->counters;
+    struct ccs_stats s = {
+        .hits = atomic_load(&c->hits),
+        .misses = atomic_load(&c->misses),
+        .not_found = atomic_load(&c->not_found),
+        .refused = atomic_load(&c->refused),
+        .loads = atomic_load(&c->loads),
+        .load_errors = atomic_load(&c->load_errors),
+        .timeouts = atomic_load(&c->timeouts),
+        .busy = atomic_load(&c->busy),
+        .store_reads = atomic_load(&ccs->fetcher.reads),
+        .decodes = atomic_load(&ccs->fetcher.decodes),
+        .evictions = ccs_cache_evictions(ccs->cache),
+        .cached = ccs_cache_count(ccs->cache),
+        .store_down = atomic_load(&ccs->store_down),
+    };
+
+    pthread_mutex_lock(&self->lock);
+    s.waiting = ccs->waiting;
+    pthread_mutex_unlock(&self->lock);
+    memset(out, 0, size);
+    memcpy(out, &s, size < sizeof(s) ? size : sizeof(s));
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCS_CREDENTIAL_H
+#define CCS_CREDENTIAL_H
+
+/*
+ * Credentials: what is served for one stem, parsed and ready for use. Immutable and counted. A
+ * credential is put together from *parts*, one per file, which are immutable and counted as well,
+ * so that a bad new file can be passed over and the part of the good old one kept.
+ */
+
+#include <openssl/types.h>
+#include <stdatomic.h>
+
+#include <ccs/ccs.h>
+
+#include "name.h"
+#include "pkcs12.h"
+#include "settings.h"
+#include "store.h"
+
+/* One certificate with its key and chain, as OpenSSL objects. Leaf and key may be one EVP_PKEY. */
+struct ccs_key_pair {
+    X509 *leaf;
+    EVP_PKEY *key;
+    STACK_OF(X509) *chain; /* NULL: none */
+    int key_type;          /* EVP_PKEY_RSA, EVP_PKEY_EC, … (base id) */
+    int64_t not_before;    /* Unix seconds */
+    int64_t not_after;
+    char fingerprint[65];
+};
+
+struct ccs_part {
+    atomic_uint refs;
+    char file[CCS_FILE_NAME_SIZE];
+    enum ccs_file_kind kind;
+    struct ccs_stamp stamp;
+    uint8_t digest[32]; /* SHA-256 of the file */
+    int password;       /* see struct ccs_pfx */
+    unsigned legacy, warnings;
+    size_t pair_count;
+    struct ccs_key_pair pairs[CCS_PAIRS_MAX];
+};
+
+/*
+ * New part from a decoded file. Parses leaf, key and chain (in ccs_libctx(), the key then in the
+ * default context), checks that leaf and key belong together. On failure the reason, without the
+ * file's name. The caller fills file, kind, stamp and digest before anyone else sees the part.
+ */
+int ccs_part_new(const struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_error *err);
+struct ccs_part *ccs_part_ref(struct ccs_part *part);
+void ccs_part_unref(struct ccs_part *part);
+
+/*
+ * 1 if each leaf covers the stem ("_.example.com" as *.example.com), 0 if not; then *err (code
+ * CCS_ENAMEMISMATCH) says what it covers instead.
+ */
+int ccs_part_covers(const struct ccs_part *part, const char *stem, struct ccs_error *err);
+
+struct ccs_cred {
+    atomic_uint refs;
+    uint64_t hash; /* of the stem, as cache.h has it */
+    char stem[CCS_STEM_SIZE];
+    size_t part_count;
+    struct ccs_part *parts[CCS_FILE_KINDS * 2];
+    size_t
+        pair_count; /* what is served: one pair per key type, the newest; first is the main one */
+    const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];
+    const struct ccs_part *main_part; /* the file of pairs[0] */
+};
+
+/* New credential from at least one part, whose references are taken over. NULL: no memory. */
+struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t count);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCS_INDEX_H
+#define CCS_INDEX_H
+
+/*
+ * What one listing of the store tells: which files are spelled otherwise than their stem (upper
+ * case, other Unicode spellings), so that they are found on a file system that tells case apart.
+ * Files in plain spelling are asked for by name and take no room here.
+ */
+
+#include <ccs/ccs.h>
+
+#include "name.h"
+#include "store.h"
+
+struct ccs_index;
+
+#define CCS_INDEX_SPELLINGS_MAX                                                                    \
+    1000000 /* odd spellings kept; further ones are counted and not found */
+
+struct ccs_index *ccs_index_new(void);
+void ccs_index_free(struct ccs_index *index);
+
+/*
+ * Lists the store and takes the result in place of what was known. Any thread; the listing runs
+ * with no lock held. changed (may be NULL) is called, with no lock held, for every stem whose odd
+ * spellings came, went or changed since the last listing.
+ */
+int ccs_index_scan(struct ccs_index *index, struct ccs_store *store,
+                   void (*changed)(const char *stem, void *arg), void *arg, struct ccs_error *err);
+
+/* 1 once a listing has succeeded. */
+int ccs_index_ready(struct ccs_index *index);
+
+/* Waits until then, at most timeout_ms; 1 if it has. */
+int ccs_index_wait_ready(struct ccs_index *index, int64_t timeout_ms);
+
+/* One directory entry came (present 1) or went (0). */
+void ccs_index_note(struct ccs_index *index, const char *file, int present);
+
+/*
+ * The odd spelling of a stem's file of this kind, if there is one: Unicode ones first, then in
+ * byte order. out holds CCS_FILE_NAME_SIZE octets. CCS_OK or CCS_ENOTFOUND. *unicode (may be NULL)
+ * tells whether it has U-labels.
+ */
+int ccs_index_spelling(struct ccs_index *index, const char *stem, enum ccs_file_kind kind,
+                       char *out, int *unicode);
+
+/* How many odd spellings it holds, and how many did not fit. */
+void ccs_index_counts(struct ccs_index *index, size_t *held, size_t *left_out);
+
+#endif

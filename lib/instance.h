@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCS_INSTANCE_H
+#define CCS_INSTANCE_H
+
+/*
+ * The instance: what ccs.c opens and closes, acquire.c asks and upkeep.c keeps fresh.
+ *
+ * Lock order: ccs.lock, then one of the leaves (the cache's writer lock, the index's lock, the log
+ * queue's lock). No leaf is held while another one is taken. Nothing is called out (store,
+ * decoding, log callback, done callback) with any of them held.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include <ccs/ccs.h>
+
+#include "cache.h"
+#include "fetch.h"
+#include "index.h"
+#include "loader.h"
+#include "log.h"
+#include "notify.h"
+#include "refresh.h"
+#include "settings.h"
+#include "store.h"
+
+struct ccs_request;
+TAILQ_HEAD(ccs_requests, ccs_request);
+
+#define CCS_CHANGE_STRIPES 256
+
+struct ccs_counters {
+    _Atomic uint64_t hits, misses, not_found, refused, loads, load_errors, timeouts, busy;
+};
+
+struct ccs {
+    struct ccs_config *config; /* a reference; settings borrows from it */
+    struct ccs_settings settings;
+    struct ccs_log *log;
+    struct ccs_cache *cache;
+    struct ccs_store *store;
+    struct ccs_index *index;
+    struct ccs_refresh *refresh;
+    struct ccs_loader *loader;
+    struct ccs_fetcher fetcher;
+    struct ccs_notify notify;
+    struct ccs_counters counters;
+    atomic_bool store_down;
+    atomic_bool closing;
+
+    /*
+     * How often something about the stems of a stripe has changed, or about all of them. Who reads
+     * the store compares before and after: "not found" may be out of date when it is written down.
+     */
+    atomic_uint changes[CCS_CHANGE_STRIPES];
+    atomic_uint all_changes;
+
+    pthread_mutex_t lock;          /* jobs, requests and the lists below */
+    struct ccs_requests pending;   /* those with a deadline, the earliest first */
+    struct ccs_requests completed; /* wait for ccs_dispatch() */
+    size_t waiting;                /* requests in pending, and blocked callers */
+};
+
+static inline void ccs_count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* -- acquire.c -- */
+
+/* For the loader: hands a finished job to those who waited for it. */
+void ccs_acquire_finish_locked(const struct ccs_task *task, const struct ccs_loaded *loaded,
+                               struct ccs_waiters *waiters, void *arg);
+
+/* For the refresher: ends requests whose time is up; returns the next deadline. */
+int64_t ccs_acquire_timers(int64_t now_ms, void *arg);
+
+/* [owner] Runs callbacks of completed requests, at most max (0: all); returns how many. */
+unsigned ccs_acquire_dispatch(struct ccs *ccs, unsigned max);
+
+/* [owner] Ends all requests with CCS_ECLOSED. */
+void ccs_acquire_close(struct ccs *ccs);
+
+/* -- upkeep.c -- */
+
+/* For the loader: one run of a job. */
+int64_t ccs_upkeep_load(const struct ccs_task *task, struct ccs_loaded *out, void *arg);
+
+/* Fills the refresher's callbacks. */
+void ccs_upkeep_ops(struct ccs *ccs, struct ccs_refresh_ops *ops);
+
+#endif

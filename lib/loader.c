@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loader.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BUCKETS     1024
+#define LOADER_NICE 10
+
+enum job_state { JOB_QUEUED, JOB_DELAYED, JOB_RUNNING };
+
+struct ccs_job {
+    LIST_ENTRY(ccs_job) bucket;
+    TAILQ_ENTRY(ccs_job) queue; /* of its state's queue; running jobs are in none */
+    struct ccs_task task;
+    enum job_state state;
+    bool background; /* which queue it is in, or would be */
+    bool again;
+    int64_t due_ms;
+    struct ccs_waiters waiters;
+};
+
+TAILQ_HEAD(job_queue, ccs_job);
+
+/* One thread that exists; in a list so that those that hang can be counted. */
+struct runner {
+    LIST_ENTRY(runner) link;
+    struct ccs_loader *loader;
+    int64_t busy_since; /* 0 while idle */
+};
+
+struct ccs_loader {
+    pthread_mutex_t *lock; /* guards everything below */
+    pthread_cond_t work;   /* a job became ready, or closing */
+    pthread_cond_t ended;  /* a thread ended */
+    struct ccs_loader_ops ops;
+    LIST_HEAD(, ccs_job) buckets[BUCKETS];
+    struct job_queue ready, background, delayed;
+    LIST_HEAD(, runner) runners;
+    size_t jobs, max_jobs;
+    unsigned threads, running, idle;
+    int64_t stuck_ms;
+    bool closing;
+};
+
+struct ccs_loader *ccs_loader_new(pthread_mutex_t *lock, unsigned threads, size_t max_jobs,
+                                  int64_t stuck_ms, const struct ccs_loader_ops *ops)
+{
+    struct ccs_loader *loader = calloc(1, sizeof(*loader));
+    pthread_condattr_t attr;
+
+    if (loader == NULL)
+        return NULL;
+    loader->lock = lock;
+    loader->ops = *ops;
+    loader->threads = threads;
+    loader->max_jobs = max_jobs;
+    loader->stuck_ms = stuck_ms;
+    TAILQ_INIT(&loader->ready);
+    TAILQ_INIT(&loader->background);
+    TAILQ_INIT(&loader->delayed);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&loader->work, &attr);
+    pthread_cond_init(&loader->ended, &attr);
+    pthread_condattr_destroy(&attr);
+    return loader;
+}
+
+static struct ccs_job *job_find(struct ccs_loader *loader, const char *stem, uint64_t hash)
+{
+    struct ccs_job *job;
+
+    LIST_FOREACH(job, &loader->buckets[hash % BUCKETS], bucket)
+    {
+        if (job->task.hash == hash && strcmp(job->task.stem, stem) == 0)
+            return job;
+    }
+    return NULL;
+}
+
+static struct job_queue *job_queue_of(struct ccs_loader *loader, const struct ccs_job *job)
+{
+    if (job->state == JOB_DELAYED)
+        return &loader->delayed;
+    return job->background ? &loader->background : &loader->ready;
+}
+
+static void job_enqueue(struct ccs_loader *loader, struct ccs_job *job, enum job_state state)
+{
+    job->state = state;
+    TAILQ_INSERT_TAIL(job_queue_of(loader, job), job, queue);
+}
+
+static void job_free(struct ccs_loader *loader, struct ccs_job *job)
+{
+    LIST_REMOVE(job, bucket);
+    loader->jobs--;
+    free(job);
+}
+
+/* Moves delayed jobs whose time has come to the ready queue; returns when the next one is due. */
+static int64_t jobs_wake(struct ccs_loader *loader, int64_t now)
+{
+    struct ccs_job *job, *next;
+    int64_t due = INT64_MAX;
+
+    for (job = TAILQ_FIRST(&loader->delayed); job != NULL; job = next) {
+        next = TAILQ_NEXT(job, queue);
+        if (job->due_ms <= now) {
+            TAILQ_REMOVE(&loader->delayed, job, queue);
+            job_enqueue(loader, job, JOB_QUEUED);
+        } else if (job->due_ms < due) {
+            due = job->due_ms;
+        }
+    }
+    return due;
+}
+
+static void wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t due_ms)
+{
+    struct timespec ts = {due_ms / 1000, (due_ms % 1000) * 1000000};
+
+    if (due_ms == INT64_MAX)
+        pthread_cond_wait(cond, lock);
+    else
+        pthread_cond_timedwait(cond, lock, &ts);
+}
+
+/* The next job to run, or NULL when this thread is to end. */
+static struct ccs_job *job_take_locked(struct ccs_loader *loader)
+{
+    while (!loader->closing) {
+        int64_t due = jobs_wake(loader, ccs_now_ms());
+        struct ccs_job *job = TAILQ_FIRST(&loader->ready);
+
+        if (job == NULL)
+            job = TAILQ_FIRST(&loader->background);
+        if (job != NULL) {
+            TAILQ_REMOVE(job_queue_of(loader, job), job, queue);
+            job->state = JOB_RUNNING;
+            job->again = false;
+            return job;
+        }
+        /* More threads than wanted exist once those that hung come back. */
+        if (loader->running > loader->threads)
+            return NULL;
+        loader->idle++;
+        wait_until(&loader->work, loader->lock, due);
+        loader->idle--;
+    }
+    return NULL;
+}
+
+/* What becomes of a job that has run; returns whether it is finished. */
+static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
+                              const struct ccs_task *task, const struct ccs_loaded *loaded,
+                              int64_t retry_ms)
+{
+    struct ccs_waiters waiters = TAILQ_HEAD_INITIALIZER(waiters);
+    struct ccs_waiter *w;
+
+    if (loader->closing)
+        return false;
+    if (retry_ms > 0 && !job->again) {
+        job->task.flags |= task->flags;
+        job->task.attempt++;
+        job->due_ms = ccs_now_ms() + retry_ms;
+        job_enqueue(loader, job, JOB_DELAYED);
+        return false;
+    }
+    TAILQ_FOREACH(w, &job->waiters, link)
+    w->job = NULL;
+    TAILQ_CONCAT(&waiters, &job->waiters, link);
+    if (job->again) {
+        job->task.attempt = 0;
+        job->background = true;
+        job_enqueue(loader, job, JOB_QUEUED);
+    } else {
+        job_free(loader, job);
+    }
+    loader->ops.finish_locked(task, loaded, &waiters, loader->ops.arg);
+    return true;
+}
+
+static void *loader_main(void *arg)
+{
+    struct runner *self = arg;
+    struct ccs_loader *loader = self->loader;
+    struct ccs_job *job;
+
+    pthread_setname_np(pthread_self(), "ccs-loader");
+    /* On Linux this is the thread's own nice value; decoding without it would only be less polite.
+     */
+    (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOADER_NICE);
+
+    pthread_mutex_lock(loader->lock);
+    while ((job = job_take_locked(loader)) != NULL) {
+        struct ccs_loaded loaded = {.code = CCS_ESSL};
+        struct ccs_task task = job->task;
+        int64_t retry_ms;
+        bool finished;
+
+        /* What is asked of the job from now on is for its next run. */
+        job->task.flags = 0;
+        self->busy_since = ccs_now_ms();
+        pthread_mutex_unlock(loader->lock);
+        retry_ms = loader->ops.load(&task, &loaded, loader->ops.arg);
+        pthread_mutex_lock(loader->lock);
+        self->busy_since = 0;
+        finished = job_settle_locked(loader, job, &task, &loaded, retry_ms);
+        pthread_mutex_unlock(loader->lock);
+        if (finished)
+            loader->ops.finished(loader->ops.arg);
+        ccs_cred_unref(loaded.cred);
+        pthread_mutex_lock(loader->lock);
+    }
+    LIST_REMOVE(self, link);
+    loader->running--;
+    pthread_cond_broadcast(&loader->ended);
+    pthread_mutex_unlock(loader->lock);
+    free(self);
+    return NULL;
+}
+
+static int runner_start_locked(struct ccs_loader *loader)
+{
+    struct runner *self = calloc(1, sizeof(*self));
+    sigset_t blocked, before;
+    pthread_attr_t attr;
+    pthread_t thread;
+    int rc;
+
+    if (self == NULL)
+        return CCS_ENOMEM;
+    self->loader = loader;
+    /* Signals are the host's business, all but those that a fault raises. */
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGSEGV);
+    sigdelset(&blocked, SIGBUS);
+    sigdelset(&blocked, SIGFPE);
+    sigdelset(&blocked, SIGILL);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    rc = pthread_create(&thread, &attr, loader_main, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        free(self);
+        return CCS_ENOMEM;
+    }
+    LIST_INSERT_HEAD(&loader->runners, self, link);
+    loader->running++;
+    return CCS_OK;
+}
+
+/* Sees to it that a thread will come for the work; fails only if there is none at all. */
+static int runners_provide_locked(struct ccs_loader *loader)
+{
+    int64_t now = ccs_now_ms();
+    struct runner *r;
+    unsigned stuck = 0;
+
+    if (loader->idle > 0) {
+        pthread_cond_signal(&loader->work);
+        return CCS_OK;
+    }
+    LIST_FOREACH(r, &loader->runners, link)
+    {
+        if (r->busy_since != 0 && now - r->busy_since > loader->stuck_ms)
+            stuck++;
+    }
+    if (stuck > CCS_LOADER_STUCK_MAX)
+        stuck = CCS_LOADER_STUCK_MAX;
+    if (loader->running >= loader->threads + stuck)
+        return CCS_OK;
+    if (runner_start_locked(loader) != CCS_OK && loader->running == 0)
+        return CCS_ENOMEM;
+    return CCS_OK;
+}
+
+int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64_t hash,
+                             unsigned flags, struct ccs_waiter *waiter)
+{
+    struct ccs_job *job = job_find(loader, stem, hash);
+
+    if (loader->closing)
+        return CCS_ECLOSED;
+    if (job == NULL) {
+        if (loader->jobs >= loader->max_jobs)
+            return CCS_EBUSY;
+        if (runners_provide_locked(loader) != CCS_OK)
+            return CCS_ENOMEM;
+        job = calloc(1, sizeof(*job));
+        if (job == NULL)
+            return CCS_ENOMEM;
+        memcpy(job->task.stem, stem, strnlen(stem, sizeof(job->task.stem) - 1));
+        job->task.hash = hash;
+        job->background = (flags & CCS_JOB_BACKGROUND) != 0;
+        TAILQ_INIT(&job->waiters);
+        LIST_INSERT_HEAD(&loader->buckets[hash % BUCKETS], job, bucket);
+        loader->jobs++;
+        job_enqueue(loader, job, JOB_QUEUED);
+    } else {
+        if (job->state == JOB_RUNNING && (flags & CCS_JOB_CHANGED))
+            job->again = true;
+        if (job->state == JOB_DELAYED && (flags & CCS_JOB_CHANGED))
+            job->due_ms = ccs_now_ms();
+        if (job->background && !(flags & CCS_JOB_BACKGROUND)) {
+            if (job->state == JOB_QUEUED)
+                TAILQ_REMOVE(&loader->background, job, queue);
+            job->background = false;
+            if (job->state == JOB_QUEUED)
+                job_enqueue(loader, job, JOB_QUEUED);
+        }
+        if (runners_provide_locked(loader) != CCS_OK)
+            return CCS_ENOMEM;
+    }
+    job->task.flags |= flags & CCS_JOB_REMOVED;
+    if (waiter != NULL) {
+        waiter->job = job;
+        TAILQ_INSERT_TAIL(&job->waiters, waiter, link);
+    }
+    return CCS_OK;
+}
+
+int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t hash)
+{
+    return job_find(loader, stem, hash) != NULL;
+}
+
+void ccs_loader_leave_locked(struct ccs_waiter *waiter)
+{
+    if (waiter->job == NULL)
+        return;
+    TAILQ_REMOVE(&waiter->job->waiters, waiter, link);
+    waiter->job = NULL;
+}
+
+int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
+{
+    int64_t deadline = ccs_now_ms() + timeout_ms;
+    int all;
+
+    pthread_mutex_lock(loader->lock);
+    loader->closing = true;
+    pthread_cond_broadcast(&loader->work);
+    while (loader->running > 0 && ccs_now_ms() < deadline)
+        wait_until(&loader->ended, loader->lock, deadline);
+    all = loader->running == 0;
+    pthread_mutex_unlock(loader->lock);
+    return all;
+}
+
+void ccs_loader_free(struct ccs_loader *loader)
+{
+    if (loader == NULL)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct ccs_job *job;
+
+        while ((job = LIST_FIRST(&loader->buckets[i])) != NULL)
+            job_free(loader, job);
+    }
+    pthread_cond_destroy(&loader->work);
+    pthread_cond_destroy(&loader->ended);
+    free(loader);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCS_LOADER_H
+#define CCS_LOADER_H
+
+/*
+ * Loader threads and their jobs: at most one job per stem, however many wait for it. The threads
+ * start with the first job and run at nice 10, so that decoding gives way to handshakes. A job that
+ * finds a file half-written comes again after a while. A thread that hangs in the store is
+ * replaced, up to a limit.
+ *
+ * One lock, given by the owner of the loader, guards jobs and waiters; functions that end in
+ * _locked want it held.
+ */
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include <ccs/ccs.h>
+
+#include "credential.h"
+#include "name.h"
+
+enum {
+    CCS_JOB_BACKGROUND = 1 << 0, /* nobody waits: behind all jobs that somebody waits for */
+    CCS_JOB_CHANGED = 1 << 1,    /* what a running job reads may be out of date: run it once more */
+    CCS_JOB_REMOVED = 1 << 2     /* files that are not there are gone for good */
+};
+
+struct ccs_task {
+    char stem[CCS_STEM_SIZE];
+    uint64_t hash;
+    unsigned flags;
+    unsigned attempt; /* 0 the first time */
+};
+
+struct ccs_loaded {
+    int code;
+    struct ccs_cred *cred; /* a reference, released by the loader; set when code is CCS_OK */
+    struct ccs_error error;
+};
+
+struct ccs_job;
+
+struct ccs_waiter {
+    TAILQ_ENTRY(ccs_waiter) link;
+    struct ccs_job *job; /* NULL: waits for none */
+};
+TAILQ_HEAD(ccs_waiters, ccs_waiter);
+
+struct ccs_loader_ops {
+    /* Loads; fills *out. Returns 0 if that is final, or milliseconds after which to try again. */
+    int64_t (*load)(const struct ccs_task *task, struct ccs_loaded *out, void *arg);
+    /* Lock held; the job is no more. Waiters are the callee's. May submit further jobs. */
+    void (*finish_locked)(const struct ccs_task *task, const struct ccs_loaded *loaded,
+                          struct ccs_waiters *waiters, void *arg);
+    /* After that, with no lock held. */
+    void (*finished)(void *arg);
+    void *arg;
+};
+
+struct ccs_loader;
+
+#define CCS_LOADER_STUCK_MAX 8
+
+/*
+ * threads: how many work at once; max_jobs: most jobs known at once; stuck_ms: a load that takes
+ * longer counts as stuck. New, or NULL: no memory.
+ */
+struct ccs_loader *ccs_loader_new(pthread_mutex_t *lock, unsigned threads, size_t max_jobs,
+                                  int64_t stuck_ms, const struct ccs_loader_ops *ops);
+
+/*
+ * Lets waiter (may be NULL) wait for a stem's job, which is made if there is none. CCS_OK,
+ * CCS_EBUSY if there are too many, CCS_ENOMEM, CCS_ECLOSED.
+ */
+int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64_t hash,
+                             unsigned flags, struct ccs_waiter *waiter);
+
+/* 1 if a stem has a job. */
+int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t hash);
+
+/* The waiter waits no longer; its job goes on. */
+void ccs_loader_leave_locked(struct ccs_waiter *waiter);
+
+/*
+ * No more jobs: queued ones are dropped, running ones end without finishing. Waits for the threads
+ * for at most timeout_ms; 1 if all have ended. Waiters must have left. Call without the lock.
+ */
+int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms);
+
+/* After a stop that returned 1. */
+void ccs_loader_free(struct ccs_loader *loader);
+
+#endif

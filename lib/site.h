@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCS_SITE_H
+#define CCS_SITE_H
+
+/* What one virtual server wants of a store. Immutable but for the instance it is bound to. */
+
+#include <ccs/openssl.h>
+
+#include "name.h"
+#include "settings.h"
+
+#define CCS_SITE_SESSION_ID_SIZE 32 /* the most that OpenSSL takes as a session id context */
+
+struct ccs_site {
+    struct ccs *ccs; /* borrowed; NULL: not bound */
+    enum ccs_unknown_name unknown_name;
+    size_t default_len;
+    char default_name[CCS_STEM_SIZE];           /* canonical; "" if there is none */
+    uint8_t identity[CCS_SITE_SESSION_ID_SIZE]; /* digest of the session_id text and the store */
+};
+
+/*
+ * The session id context of handshakes for one name (canonical, or "") of a site: a digest that
+ * differs for every other name, site text or store. out holds CCS_SITE_SESSION_ID_SIZE octets.
+ */
+int ccs_site_session_id(const struct ccs_site *site, const char *name, size_t len, uint8_t *out);
+
+#endif
