@@ -60,18 +60,18 @@ static void destroy(struct ccs *ccs)
     free(ccs);
 }
 
-int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
+int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **out,
+                  struct ccs_error *err)
 {
+    struct ccs *ccs = calloc(1, sizeof(*ccs));
     struct ccs_refresh_ops ops;
-    struct ccs *ccs;
     int rv;
 
-    rv = ccs_config_check(cfg, err);
-    if (rv != CCS_OK)
-        return rv;
-    ccs = calloc(1, sizeof(*ccs));
-    if (ccs == NULL)
+    if (ccs == NULL) {
+        ccs_store_close(store);
         return ccs_error_set(err, CCS_ENOMEM, "no memory for a certificate store");
+    }
+    ccs->store = store;
     ccs->config = ccs_config_freeze(cfg);
     ccs_config_values(ccs->config, &ccs->settings);
     pthread_mutex_init(&ccs->lock, NULL);
@@ -81,9 +81,6 @@ int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
         rv = ccs_error_sys(err, CCS_ENOMEM, errno, "no eventfd for a certificate store");
         goto out;
     }
-    rv = ccs_store_open(ccs->settings.store, &ccs->store, err);
-    if (rv != CCS_OK)
-        goto out;
     ccs->log = ccs_config_make_log(ccs->config, wake_owner, ccs);
     ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX);
     ccs->index = ccs_index_new();
@@ -108,6 +105,19 @@ out:
     }
     *out = ccs;
     return CCS_OK;
+}
+
+int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
+{
+    struct ccs_store *store;
+    int rv;
+
+    rv = ccs_config_check(cfg, err);
+    if (rv == CCS_OK)
+        rv = ccs_store_open(ccs_config_get(cfg, "store"), &store, err);
+    if (rv != CCS_OK)
+        return rv;
+    return ccs_open_with(cfg, store, out, err);
 }
 
 void ccs_close(struct ccs *ccs)

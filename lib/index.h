@@ -5,7 +5,8 @@
 /*
  * What one listing of the store tells: which files are spelled otherwise than their stem (upper
  * case, other Unicode spellings), so that they are found on a file system that tells case apart.
- * Files in plain spelling are asked for by name and take no room here.
+ * Files in plain spelling, as ccs_name_file() and ccs_name_file_unicode() give it, are asked for by
+ * name and take no room here.
  */
 
 #include <ccs/ccs.h>
@@ -22,9 +23,10 @@ struct ccs_index *ccs_index_new(void);
 void ccs_index_free(struct ccs_index *index);
 
 /*
- * Lists the store and takes the result in place of what was known. Any thread; the listing runs
- * with no lock held. changed (may be NULL) is called, with no lock held, for every stem whose odd
- * spellings came, went or changed since the last listing.
+ * Lists the store and takes the result in place of what was known, which stays if that fails. Any
+ * thread; the listing runs with no lock held. changed (may be NULL) is called, with no lock held,
+ * for every stem whose odd spellings came, went or changed since the last listing. CCS_EBUSY if
+ * another thread is listing, or if more notes than can be kept came meanwhile.
  */
 int ccs_index_scan(struct ccs_index *index, struct ccs_store *store,
                    void (*changed)(const char *stem, void *arg), void *arg, struct ccs_error *err);
@@ -35,7 +37,7 @@ int ccs_index_ready(struct ccs_index *index);
 /* Waits until then, at most timeout_ms; 1 if it has. */
 int ccs_index_wait_ready(struct ccs_index *index, int64_t timeout_ms);
 
-/* One directory entry came (present 1) or went (0). */
+/* One directory entry came (present 1) or went (0). Counts also while a listing is under way. */
 void ccs_index_note(struct ccs_index *index, const char *file, int present);
 
 /*
@@ -48,5 +50,8 @@ int ccs_index_spelling(struct ccs_index *index, const char *stem, enum ccs_file_
 
 /* How many odd spellings it holds, and how many did not fit. */
 void ccs_index_counts(struct ccs_index *index, size_t *held, size_t *left_out);
+
+/* For tests: another bound than CCS_INDEX_SPELLINGS_MAX. */
+void ccs_index_set_limit(struct ccs_index *index, size_t max);
 
 #endif

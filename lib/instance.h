@@ -68,6 +68,10 @@ static inline void ccs_count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+/* ccs_open() with a store of the caller's choice, which is taken over also on failure. */
+int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **out,
+                  struct ccs_error *err);
+
 /* -- acquire.c -- */
 
 /* For the loader: hands a finished job to those who waited for it. */

@@ -56,14 +56,15 @@ struct ccs_asn1_pbmac1 {
 
 DECLARE_ASN1_ITEM(CCS_ASN1_PFX)
 DECLARE_ASN1_ITEM(CCS_ASN1_BAGS) /* SEQUENCE OF bag */
+DECLARE_ASN1_ITEM(CCS_ASN1_ATTRIBUTES) /* SET OF Attribute */
 DECLARE_ASN1_ITEM(CCS_ASN1_CERT_BAG)
 DECLARE_ASN1_ITEM(CCS_ASN1_KEY)
 DECLARE_ASN1_ITEM(CCS_ASN1_PBMAC1)
 
-/* The value that der decodes to, whole and with nothing after it; new, or NULL. */
+/* What der starts with, new, or NULL. Octets after it are ignored, as writers leave some behind. */
 void *ccs_asn1_decode(const ASN1_ITEM *item, const uint8_t *der, size_t len);
 
-/* The same for an element kept raw; NULL for NULL, and for one that is no SEQUENCE. */
+/* The same for an element kept raw; NULL for NULL, and for one that is no SEQUENCE or SET. */
 void *ccs_asn1_decode_any(const ASN1_ITEM *item, const ASN1_TYPE *any);
 
 /* 1 if integer is there and positive, which then goes to *out. */

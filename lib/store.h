@@ -8,7 +8,8 @@
  * takes: never call them from an event loop or with a lock held.
  *
  * Errors: CCS_ENOTFOUND and CCS_EACCESS are said of a file only while the store itself answers;
- * otherwise it is CCS_EUNAVAIL.
+ * otherwise it is CCS_EUNAVAIL. A text about the store names the store; one about a file is to
+ * follow the file's name ("it is empty").
  */
 
 #include <ccs/ccs.h>
@@ -66,7 +67,10 @@ struct ccs_store {
     const struct ccs_store_ops *ops;
 };
 
-/* New store after the setting `store`. No I/O. CCS_EINVAL for a location of no known kind. */
+/*
+ * New store after the setting `store`. No I/O. CCS_EINVAL for a location of no known kind, UNC
+ * paths among them.
+ */
 int ccs_store_open(const char *location, struct ccs_store **out, struct ccs_error *err);
 void ccs_store_close(struct ccs_store *store);
 
@@ -89,9 +93,10 @@ int ccs_store_read(struct ccs_store *store, const char *file, size_t max, struct
 int ccs_store_probe(struct ccs_store *store, struct ccs_root *out, struct ccs_error *err);
 
 /*
- * Change notification; these three come from one thread. The fd is borrowed, readable when
- * watch_read has something to say, -1 where the kind of store cannot watch. watch_start (again)
- * watches the folder as it is now.
+ * Change notification; these three come from one thread. The fd is borrowed until the next call of
+ * the other two, readable when watch_read has something to say, -1 while nothing is watched: before
+ * watch_start succeeded, after CCS_EVENT_ROOT_GONE, and where the kind of store cannot watch.
+ * watch_start (again) watches the folder as it is now. watch_read does not wait.
  */
 int ccs_store_watch_fd(struct ccs_store *store);
 int ccs_store_watch_start(struct ccs_store *store, struct ccs_error *err);

@@ -1,0 +1,1 @@
+typedef int ccs_not_written_yet;

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "error.h"
+
+void ccs_wipe(void *p, size_t len)
+{
+    if (len > 0)
+        OPENSSL_cleanse(p, len);
+}
+
+int ccs_secret_reserve(struct ccs_secret *s, size_t size)
+{
+    uint8_t *data;
+
+    if (s->data && size <= s->size)
+        return CCS_OK;
+    if (size >= SIZE_MAX / 2)
+        return CCS_ENOMEM;
+    /* Never realloc: it may leave a copy behind in the memory that it gives back. */
+    data = malloc(size + 1);
+    if (!data)
+        return CCS_ENOMEM;
+    if (s->len > 0)
+        memcpy(data, s->data, s->len);
+    data[s->len] = '\0';
+    if (s->data) {
+        ccs_wipe(s->data, s->size + 1);
+        free(s->data);
+    }
+    s->data = data;
+    s->size = size;
+    return CCS_OK;
+}
+
+int ccs_secret_append(struct ccs_secret *s, const void *p, size_t len)
+{
+    int rv;
+
+    if (len >= SIZE_MAX / 2 - s->len)
+        return CCS_ENOMEM;
+    if (!s->data || len > s->size - s->len) {
+        size_t want = s->len + len;
+
+        if (want < s->size * 2)
+            want = s->size * 2;
+        if (want < 64)
+            want = 64;
+        rv = ccs_secret_reserve(s, want);
+        if (rv != CCS_OK)
+            return rv;
+    }
+    if (len > 0)
+        memcpy(s->data + s->len, p, len);
+    s->len += len;
+    s->data[s->len] = '\0';
+    return CCS_OK;
+}
+
+void ccs_secret_free(struct ccs_secret *s)
+{
+    if (s->data) {
+        ccs_wipe(s->data, s->size + 1);
+        free(s->data);
+    }
+    *s = (struct ccs_secret){0};
+}
+
+/* Pages of their own for secrets that live long. */
+static void *pages_new(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    /* A process without the right to lock that much serves all the same. */
+    (void)mlock(p, size);
+    (void)madvise(p, size, MADV_DONTDUMP);
+    return p;
+}
+
+static void pages_free(void *p, size_t size)
+{
+    if (!p)
+        return;
+    ccs_wipe(p, size);
+    (void)munmap(p, size);
+}
+
+struct password {
+    uint32_t start;
+    uint32_t len;
+};
+
+struct ccs_passwords {
+    atomic_uint refs;
+    size_t size; /* of all pages */
+    size_t count;
+    struct password list[CCS_PASSWORDS_MAX];
+    char text[]; /* each followed by a NUL */
+};
+
+#define BOM_LEN  3
+#define FILE_MAX ((size_t)CCS_PASSWORDS_MAX * (CCS_PASSWORD_LEN_MAX + 2) + BOM_LEN)
+
+/* Adds one line without its end. where names the source for the error, which tells no contents. */
+static int add_line(struct ccs_passwords *p, size_t *used, const char *line, size_t len,
+                    size_t number, const char *where, struct ccs_error *err)
+{
+    if (len == 0)
+        return CCS_OK;
+    if (len > CCS_PASSWORD_LEN_MAX)
+        return ccs_error_set(err, CCS_EINVAL, "%s, line %zu: longer than %d octets", where, number,
+                             CCS_PASSWORD_LEN_MAX);
+    if (memchr(line, '\0', len))
+        return ccs_error_set(err, CCS_EINVAL,
+                             "%s, line %zu: a NUL octet cannot be part of a password", where,
+                             number);
+    if (p->count == CCS_PASSWORDS_MAX)
+        return ccs_error_set(err, CCS_EINVAL, "%s, line %zu: more than %d passwords", where, number,
+                             CCS_PASSWORDS_MAX);
+    p->list[p->count].start = (uint32_t)*used;
+    p->list[p->count].len = (uint32_t)len;
+    p->count++;
+    memcpy(p->text + *used, line, len);
+    *used += len;
+    p->text[(*used)++] = '\0';
+    return CCS_OK;
+}
+
+static int parse(const char *text, size_t len, const char *where, struct ccs_passwords **out,
+                 struct ccs_error *err)
+{
+    struct ccs_passwords *p;
+    const char *end = text + len;
+    size_t used = 0, number = 0, size;
+    int rv = CCS_OK;
+
+    if (len > FILE_MAX)
+        return ccs_error_set(err, CCS_EINVAL, "%s: larger than %zu octets, too large for passwords",
+                             where, FILE_MAX);
+    if (len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return ccs_error_set(err, CCS_EINVAL, "%s: encoded as UTF-16, save it as UTF-8", where);
+    if (len >= BOM_LEN && memcmp(text, "\xef\xbb\xbf", BOM_LEN) == 0)
+        text += BOM_LEN;
+
+    size = sizeof(*p) + len + 1;
+    p = pages_new(size);
+    if (!p)
+        return ccs_error_set(err, CCS_ENOMEM, "%s: no memory for passwords", where);
+    atomic_init(&p->refs, 1);
+    p->size = size;
+    while (rv == CCS_OK && text < end) {
+        const char *eol = memchr(text, '\n', (size_t)(end - text));
+        const char *stop = eol ? eol : end;
+        size_t n = (size_t)(stop - text);
+
+        number++;
+        if (n > 0 && text[n - 1] == '\r')
+            n--;
+        rv = add_line(p, &used, text, n, number, where, err);
+        text = eol ? eol + 1 : end;
+    }
+    if (rv != CCS_OK) {
+        pages_free(p, size);
+        return rv;
+    }
+    *out = p;
+    return CCS_OK;
+}
+
+int ccs_passwords_parse(const void *text, size_t len, struct ccs_passwords **out,
+                        struct ccs_error *err)
+{
+    return parse(len > 0 ? text : "", len, "the passwords", out, err);
+}
+
+static int open_failed(struct ccs_error *err, int errnum, const char *where)
+{
+    switch (errnum) {
+    case EACCES:
+    case EPERM:
+        return ccs_error_sys(err, CCS_EACCESS, errnum, "%s cannot be read", where);
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENXIO:
+        return ccs_error_sys(err, CCS_EINVAL, errnum, "%s cannot be read", where);
+    default:
+        return ccs_error_sys(err, CCS_EUNAVAIL, errnum, "%s cannot be read", where);
+    }
+}
+
+/* Reads to the end of file, at most size octets. Returns an errno value. */
+static int read_all(int fd, char *buf, size_t size, size_t *len)
+{
+    size_t have = 0;
+
+    while (have < size) {
+        ssize_t n = read(fd, buf + have, size - have);
+
+        if (n == 0)
+            break;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        have += (size_t)n;
+    }
+    *len = have;
+    return 0;
+}
+
+int ccs_passwords_read(const char *path, struct ccs_passwords **out, struct ccs_error *err)
+{
+    char shown[256], where[sizeof(shown) + 32] = "password file \"";
+    const size_t size = FILE_MAX + 1; /* one octet more, so that a longer file shows */
+    struct stat st;
+    char *buf = NULL;
+    size_t len = 0;
+    int fd, errnum, rv;
+
+    if (!path || !*path)
+        return ccs_error_set(err, CCS_EINVAL, "the name of the password file is empty");
+    strcat(where, ccs_printable(shown, sizeof(shown), path, strlen(path)));
+    strcat(where, "\"");
+
+    /* O_NONBLOCK: a FIFO in its place must not hang the server's start. */
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return open_failed(err, errno, where);
+    if (fstat(fd, &st) != 0) {
+        rv = open_failed(err, errno, where);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        rv = ccs_error_set(err, CCS_EINVAL, "%s is not a regular file", where);
+        goto out;
+    }
+    buf = pages_new(size);
+    if (!buf) {
+        rv = ccs_error_set(err, CCS_ENOMEM, "%s: no memory to read it", where);
+        goto out;
+    }
+    errnum = read_all(fd, buf, size, &len);
+    if (errnum != 0) {
+        rv = open_failed(err, errnum, where);
+        goto out;
+    }
+    rv = parse(buf, len, where, out, err);
+out:
+    pages_free(buf, size);
+    (void)close(fd);
+    return rv;
+}
+
+struct ccs_passwords *ccs_passwords_ref(struct ccs_passwords *p)
+{
+    if (p)
+        atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void ccs_passwords_unref(struct ccs_passwords *p)
+{
+    if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+        pages_free(p, p->size);
+}
+
+size_t ccs_passwords_count(const struct ccs_passwords *p)
+{
+    return p ? p->count : 0;
+}
+
+const char *ccs_passwords_get(const struct ccs_passwords *p, size_t i, size_t *len)
+{
+    if (len)
+        *len = p->list[i].len;
+    return p->text + p->list[i].start;
+}
+
+int ccs_passwords_equal(const struct ccs_passwords *a, const struct ccs_passwords *b)
+{
+    size_t n = ccs_passwords_count(a);
+
+    if (a == b)
+        return 1;
+    if (n != ccs_passwords_count(b))
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t la, lb;
+        const char *pa = ccs_passwords_get(a, i, &la);
+        const char *pb = ccs_passwords_get(b, i, &lb);
+
+        if (la != lb || CRYPTO_memcmp(pa, pb, la) != 0)
+            return 0;
+    }
+    return 1;
+}
