@@ -21,7 +21,8 @@ static int no_memory(struct ccs_error *err)
 static int damaged(const char *what, struct ccs_error *err)
 {
     return ccs_error_set(err, CCS_EDAMAGED,
-                         "the file has %s that does not decode; it is damaged: export it again", what);
+                         "the file has %s that does not decode; it is damaged: export it again",
+                         what);
 }
 
 static int too_big(size_t most, const char *what, struct ccs_error *err)
@@ -34,8 +35,8 @@ static int too_big(size_t most, const char *what, struct ccs_error *err)
 
 static void find_id(const ASN1_TYPE *raw, struct ccs_bag_id *id)
 {
-    STACK_OF(X509_ATTRIBUTE) *attributes =
-        ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_ATTRIBUTES), raw);
+    STACK_OF(X509_ATTRIBUTE) *attributes = ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_ATTRIBUTES),
+                                                               raw);
     int i, len;
 
     for (i = 0; i < sk_X509_ATTRIBUTE_num(attributes); i++) {
@@ -97,8 +98,8 @@ static int put_cert(struct ccs_bags *bags, const ASN1_OCTET_STRING *octets,
 
 static int add_cert(struct ccs_bags *bags, const struct ccs_asn1_bag *bag, struct ccs_error *err)
 {
-    struct ccs_asn1_cert_bag *cert =
-        ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_CERT_BAG), bag->value);
+    struct ccs_asn1_cert_bag *cert = ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_CERT_BAG),
+                                                         bag->value);
     struct ccs_bag_id id = {{0}, 0};
     int rv = CCS_OK;
 
@@ -132,7 +133,8 @@ static int add_key(struct ccs_bags *bags, const struct ccs_asn1_bag *bag, bool s
         if (!key->shrouded)
             return damaged("an encrypted key", err);
     } else {
-        key->plain.data = OPENSSL_memdup(ASN1_STRING_get0_data(raw), (size_t)ASN1_STRING_length(raw));
+        key->plain.data = OPENSSL_memdup(ASN1_STRING_get0_data(raw),
+                                         (size_t)ASN1_STRING_length(raw));
         if (!key->plain.data)
             return no_memory(err);
         key->plain.len = (size_t)ASN1_STRING_length(raw);
@@ -145,8 +147,8 @@ static int add_key(struct ccs_bags *bags, const struct ccs_asn1_bag *bag, bool s
 /* A secret bag has the shape of a certificate bag: what kind, and the value. */
 static void note_secret(struct ccs_bags *bags, const struct ccs_asn1_bag *bag)
 {
-    struct ccs_asn1_cert_bag *secret =
-        ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_CERT_BAG), bag->value);
+    struct ccs_asn1_cert_bag *secret = ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_CERT_BAG),
+                                                           bag->value);
 
     if (secret && ccs_asn1_is(secret->type, OID_PROTECTED_PASSWORD))
         bags->recipient = true;
@@ -178,7 +180,8 @@ static int add_bag(struct ccs_bags *bags, const struct ccs_asn1_bag *bag, unsign
         if (bag->value->type != V_ASN1_SEQUENCE)
             return damaged("a nested part", err);
         raw = bag->value->value.sequence;
-        return add(bags, ASN1_STRING_get0_data(raw), (size_t)ASN1_STRING_length(raw), depth + 1, err);
+        return add(bags, ASN1_STRING_get0_data(raw), (size_t)ASN1_STRING_length(raw), depth + 1,
+                   err);
     default:
         return CCS_OK;
     }

@@ -103,7 +103,17 @@ static bool issued(X509 *issuer, X509 *subject)
     return key && X509_check_issued(issuer, subject) == X509_V_OK && X509_verify(subject, key) == 1;
 }
 
-/* The issuer of a certificate that is not in the path yet; of several the one that lasts longest. */
+/* Not by issued(): a server's own certificate often has no right to sign others. */
+static bool self_signed(X509 *x509)
+{
+    EVP_PKEY *key = X509_get0_pubkey(x509);
+
+    return key && X509_NAME_cmp(X509_get_subject_name(x509), X509_get_issuer_name(x509)) == 0 &&
+           X509_verify(x509, key) == 1;
+}
+
+/* The issuer of a certificate that is not in the path yet; of several the one that lasts longest.
+ */
 static size_t find_issuer(const struct ccs_chain *chain, size_t subject, const bool *in_path)
 {
     size_t found = SIZE_MAX, i;
@@ -127,7 +137,7 @@ size_t ccs_chain_build(struct ccs_chain *chain, size_t leaf, size_t out[CCS_CHAI
 
     in_path[leaf] = true;
     chain->certs[leaf].used = true;
-    *complete = issued(chain->certs[leaf].x509, chain->certs[leaf].x509);
+    *complete = self_signed(chain->certs[leaf].x509);
     if (*complete)
         return 0;
     while (count < CCS_CHAIN_MAX) {
@@ -137,7 +147,7 @@ size_t ccs_chain_build(struct ccs_chain *chain, size_t leaf, size_t out[CCS_CHAI
         *complete = true;
         in_path[current] = true;
         chain->certs[current].used = true;
-        if (issued(chain->certs[current].x509, chain->certs[current].x509))
+        if (self_signed(chain->certs[current].x509))
             break;
         out[count++] = current;
     }

@@ -18,11 +18,12 @@
 #include "settings.h"
 #include "store.h"
 
-/* One certificate with its key and chain, as OpenSSL objects. Leaf and key may be one EVP_PKEY. */
+/* One certificate with its key and chain, as OpenSSL objects (keypair.h). The leaf's public key and
+ * key may be one EVP_PKEY. */
 struct ccs_key_pair {
     X509 *leaf;
     EVP_PKEY *key;
-    STACK_OF(X509) *chain; /* NULL: none */
+    STACK_OF(X509) *chain; /* NULL: none; shared ones, see issuers.h */
     int key_type;          /* EVP_PKEY_RSA, EVP_PKEY_EC, … (base id) */
     int64_t not_before;    /* Unix seconds */
     int64_t not_after;
@@ -37,8 +38,8 @@ struct ccs_part {
     uint8_t digest[32]; /* SHA-256 of the file */
     int password;       /* see struct ccs_pfx */
     unsigned legacy, warnings;
-    size_t pair_count;
-    struct ccs_key_pair pairs[CCS_PAIRS_MAX];
+    size_t pair_count; /* at most CCS_PAIRS_MAX */
+    struct ccs_key_pair pairs[];
 };
 
 /*
@@ -68,7 +69,11 @@ struct ccs_cred {
     const struct ccs_part *main_part; /* the file of pairs[0] */
 };
 
-/* New credential from at least one part, whose references are taken over. NULL: no memory. */
+/*
+ * New credential from at least one part. Takes over the references of all parts, on success only.
+ * Of the pairs of one key type, one that is valid now goes before one that is not, then the one
+ * valid from the latest time. NULL: no memory, or more parts than a stem can have.
+ */
 struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t count);
 
 #endif

@@ -121,8 +121,8 @@ static void gate_decide(struct gate *gate)
 }
 
 /*
- * The hello cannot be read. OpenSSL mostly refuses it too; if it does not, its sessions belong to
- * no name, so they must not be resumed under any.
+ * The hello cannot be read. OpenSSL mostly refuses it too; if it does not, no session may be
+ * resumed, because nothing says for which name that would be right.
  */
 static void gate_give_up(struct gate *gate)
 {

@@ -236,15 +236,10 @@ static struct ccs_handshake *handshake_settle(SSL *ssl, const struct ccs_attachm
                                                 "for this server name."));
         return handshake;
     }
-    if (ccs_handshake_begin(handshake, attachment->site, sent, len) == CCS_OK) {
-        if (attachment->blocking) {
-            ccs_acquire(attachment->site->ccs, handshake->name, handshake->name_len, -1,
-                        &handshake->answer);
-            handshake->decided = 1;
-        } else {
-            handshake_recall(handshake);
-        }
-    }
+    if (attachment->blocking)
+        ccs_handshake_wait(handshake, attachment->site, sent, len);
+    else if (ccs_handshake_begin(handshake, attachment->site, sent, len) == CCS_OK)
+        handshake_recall(handshake);
     /* The session of this handshake took its context before this site and name were known. */
     if (ccs_site_session_id(handshake->site, handshake->name, handshake->name_len, id) != CCS_OK ||
         SSL_SESSION_set1_id_context(SSL_get_session(ssl), id, sizeof(id)) != 1) {

@@ -232,16 +232,8 @@ static int read_header(struct ccs_hello *h, uint8_t octet)
         return CCS_PENDING;
     default:
         h->record_left = (uint16_t)(h->record_left | octet);
-        break;
+        return h->record_left <= RECORD_FRAGMENT_MAX ? CCS_PENDING : CCS_EINVAL;
     }
-    if (h->record_left > RECORD_FRAGMENT_MAX) {
-        return CCS_EINVAL;
-    }
-    /* Empty records are skipped, as OpenSSL does; CCS_HELLO_LIMIT bounds them. */
-    if (h->record_left == 0) {
-        h->record_count = RECORD_HEADER_LEN;
-    }
-    return CCS_PENDING;
 }
 
 int ccs_hello_feed(struct ccs_hello *h, const uint8_t *buf, size_t len)
@@ -265,6 +257,7 @@ int ccs_hello_feed(struct ccs_hello *h, const uint8_t *buf, size_t len)
             run = h->record_left < len ? h->record_left : len;
             rv = read_message(h, buf, run);
             h->record_left = (uint16_t)(h->record_left - run);
+            /* Empty records are skipped, as OpenSSL does; CCS_HELLO_LIMIT bounds them. */
             if (h->record_left == 0) {
                 h->record_count = RECORD_HEADER_LEN;
             }
@@ -275,6 +268,6 @@ int ccs_hello_feed(struct ccs_hello *h, const uint8_t *buf, size_t len)
     if (rv == CCS_PENDING && h->total == CCS_HELLO_LIMIT) {
         rv = CCS_EINVAL;
     }
-    h->verdict = (int8_t)rv;
+    h->verdict = rv;
     return rv;
 }

@@ -31,7 +31,7 @@ struct ccs_hello {
     uint8_t record_count; /* octets to come of the record's header */
     uint8_t count;        /* octets to come of number */
     uint8_t step;         /* what number will be */
-    int8_t verdict;
+    int verdict;
 };
 
 void ccs_hello_init(struct ccs_hello *h);

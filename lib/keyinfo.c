@@ -12,7 +12,8 @@
 #include "libctx.h"
 #include "pfx_asn1.h"
 
-#define RSA_BITS_MIN 1024 /* below it OpenSSL's lowest usual security level refuses, and so do clients */
+#define RSA_BITS_MIN                                                                               \
+    1024 /* below it OpenSSL's lowest usual security level refuses, and so do clients */
 
 static int damaged(struct ccs_error *err)
 {
@@ -26,8 +27,8 @@ static PKCS8_PRIV_KEY_INFO *rebuild(const struct ccs_asn1_key *key)
     PKCS8_PRIV_KEY_INFO *info = PKCS8_PRIV_KEY_INFO_new();
     X509_ALGOR *algorithm = X509_ALGOR_dup(key->algorithm);
     int len = ASN1_STRING_length(key->key);
-    unsigned char *octets =
-        len > 0 ? OPENSSL_memdup(ASN1_STRING_get0_data(key->key), (size_t)len) : NULL;
+    unsigned char *octets = len > 0 ? OPENSSL_memdup(ASN1_STRING_get0_data(key->key), (size_t)len)
+                                    : NULL;
     const ASN1_OBJECT *object;
     ASN1_OBJECT *copy = NULL;
     int ok = 0;
@@ -88,10 +89,11 @@ static int judge(const EVP_PKEY *pkey, struct ccs_error *err)
                              "certificate for an RSA or ECDSA key",
                              name ? name : "unknown");
     if (i < 2 && bits < RSA_BITS_MIN)
-        return ccs_error_set(err, CCS_EKEYUSE,
-                             "the file's RSA key has only %d bits, which no TLS client accepts; issue "
-                             "the certificate for one of 2048 bits or more",
-                             bits);
+        return ccs_error_set(
+            err, CCS_EKEYUSE,
+            "the file's RSA key has only %d bits, which no TLS client accepts; issue "
+            "the certificate for one of 2048 bits or more",
+            bits);
     return CCS_OK;
 }
 

@@ -35,9 +35,10 @@ static void make(void)
 OSSL_LIB_CTX *ccs_libctx(struct ccs_error *err)
 {
     if (pthread_once(&once, make) != 0 || !context) {
-        ccs_error_set(err, CCS_ESSL,
-                      "OpenSSL's default provider cannot be loaded into a context of its own; check "
-                      "that the libcrypto in use is whole");
+        ccs_error_set(
+            err, CCS_ESSL,
+            "OpenSSL's default provider cannot be loaded into a context of its own; check "
+            "that the libcrypto in use is whole");
         return NULL;
     }
     return context;

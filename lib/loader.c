@@ -28,12 +28,16 @@ struct ccs_job {
 
 TAILQ_HEAD(job_queue, ccs_job);
 
-/* One thread that exists; in a list so that those that hang can be counted. */
+/* One thread. In a list, so that those that hang can be counted and those that ended joined. */
 struct runner {
     LIST_ENTRY(runner) link;
     struct ccs_loader *loader;
+    pthread_t thread;
     int64_t busy_since; /* 0 while idle */
+    bool abandoned;     /* nobody will join it */
 };
+
+LIST_HEAD(runner_list, runner);
 
 struct ccs_loader {
     pthread_mutex_t *lock; /* guards everything below */
@@ -42,7 +46,7 @@ struct ccs_loader {
     struct ccs_loader_ops ops;
     LIST_HEAD(, ccs_job) buckets[BUCKETS];
     struct job_queue ready, background, delayed;
-    LIST_HEAD(, runner) runners;
+    struct runner_list runners, ended_runners;
     size_t jobs, max_jobs;
     unsigned threads, running, idle;
     int64_t stuck_ms;
@@ -222,10 +226,13 @@ static void *loader_main(void *arg)
         pthread_mutex_lock(loader->lock);
     }
     LIST_REMOVE(self, link);
+    if (self->abandoned)
+        free(self);
+    else
+        LIST_INSERT_HEAD(&loader->ended_runners, self, link);
     loader->running--;
     pthread_cond_broadcast(&loader->ended);
     pthread_mutex_unlock(loader->lock);
-    free(self);
     return NULL;
 }
 
@@ -233,8 +240,6 @@ static int runner_start_locked(struct ccs_loader *loader)
 {
     struct runner *self = calloc(1, sizeof(*self));
     sigset_t blocked, before;
-    pthread_attr_t attr;
-    pthread_t thread;
     int rc;
 
     if (self == NULL)
@@ -246,12 +251,9 @@ static int runner_start_locked(struct ccs_loader *loader)
     sigdelset(&blocked, SIGBUS);
     sigdelset(&blocked, SIGFPE);
     sigdelset(&blocked, SIGILL);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    rc = pthread_create(&thread, &attr, loader_main, self);
+    rc = pthread_create(&self->thread, NULL, loader_main, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
     if (rc != 0) {
         free(self);
         return CCS_ENOMEM;
@@ -347,6 +349,7 @@ void ccs_loader_leave_locked(struct ccs_waiter *waiter)
 int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
 {
     int64_t deadline = ccs_now_ms() + timeout_ms;
+    struct runner *r, *ended;
     int all;
 
     pthread_mutex_lock(loader->lock);
@@ -355,7 +358,21 @@ int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
     while (loader->running > 0 && ccs_now_ms() < deadline)
         wait_until(&loader->ended, loader->lock, deadline);
     all = loader->running == 0;
+    ended = LIST_FIRST(&loader->ended_runners);
+    LIST_INIT(&loader->ended_runners);
+    LIST_FOREACH(r, &loader->runners, link)
+    {
+        if (!r->abandoned)
+            pthread_detach(r->thread);
+        r->abandoned = true;
+    }
     pthread_mutex_unlock(loader->lock);
+    /* These have let go of everything but what OpenSSL keeps for each thread. */
+    while ((r = ended) != NULL) {
+        ended = LIST_NEXT(r, link);
+        pthread_join(r->thread, NULL);
+        free(r);
+    }
     return all;
 }
 

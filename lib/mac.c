@@ -14,10 +14,10 @@
 #include "pbe.h"
 #include "pkcs12.h"
 
-#define OID_PBMAC1          "1.2.840.113549.1.5.14"
-#define PBMAC1_KEY_MIN      20
-#define PBMAC1_KEY_MAX      64
-#define DIGEST_SIZE_MAX     64
+#define OID_PBMAC1      "1.2.840.113549.1.5.14"
+#define PBMAC1_KEY_MIN  20
+#define PBMAC1_KEY_MAX  64
+#define DIGEST_SIZE_MAX 64
 
 static int damaged(const char *what, struct ccs_error *err)
 {
@@ -54,10 +54,11 @@ static int fetch(const ASN1_OBJECT *object, EVP_MD **out, struct ccs_error *err)
     default:
         break;
     }
-    return ccs_error_set(err, CCS_EUNSUPPORTED,
-                         "the file's MAC uses %s, which OpenSSL cannot do here; export it again with "
-                         "SHA-256",
-                         name);
+    return ccs_error_set(
+        err, CCS_EUNSUPPORTED,
+        "the file's MAC uses %s, which OpenSSL cannot do here; export it again with "
+        "SHA-256",
+        name);
 }
 
 /* The digest of an HMAC or pseudo-random function known by its own OID. */
@@ -71,10 +72,11 @@ static int fetch_hmac(const X509_ALGOR *algorithm, EVP_MD **out, struct ccs_erro
     if (EVP_PBE_find(EVP_PBE_TYPE_PRF, OBJ_obj2nid(object), NULL, &digest, NULL) == 1 &&
         OBJ_nid2obj(digest))
         return fetch(OBJ_nid2obj(digest), out, err);
-    return ccs_error_set(err, CCS_EUNSUPPORTED,
-                         "the file's MAC uses %s, which OpenSSL cannot do here; export it again with "
-                         "HMAC-SHA-256",
-                         ccs_asn1_name(object, name, sizeof(name)));
+    return ccs_error_set(
+        err, CCS_EUNSUPPORTED,
+        "the file's MAC uses %s, which OpenSSL cannot do here; export it again with "
+        "HMAC-SHA-256",
+        ccs_asn1_name(object, name, sizeof(name)));
 }
 
 static int init_pbmac1(struct ccs_mac *mac, const ASN1_TYPE *any, uint64_t limit,
@@ -178,13 +180,13 @@ static int derive_pbkdf2(const struct ccs_mac *mac, struct ccs_octets password, 
 
     params[0] = OSSL_PARAM_construct_octet_string(
         OSSL_KDF_PARAM_PASSWORD, (void *)(uintptr_t)password.data, (size_t)password.len);
-    params[1] = OSSL_PARAM_construct_octet_string(
-        OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)ASN1_STRING_get0_data(salt),
-        (size_t)ASN1_STRING_length(salt));
+    params[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT,
+                                                  (void *)(uintptr_t)ASN1_STRING_get0_data(salt),
+                                                  (size_t)ASN1_STRING_length(salt));
     params[2] = OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_ITER, &rounds);
     params[3] = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_PKCS5, &lenient);
-    params[4] = OSSL_PARAM_construct_utf8_string(
-        OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)EVP_MD_get0_name(mac->prf), 0);
+    params[4] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
+                                                 (char *)(uintptr_t)EVP_MD_get0_name(mac->prf), 0);
     params[5] = OSSL_PARAM_construct_end();
     if (ctx)
         ok = EVP_KDF_derive(ctx, key, mac->key_length, params) == 1;
@@ -202,10 +204,10 @@ int ccs_mac_check(const struct ccs_mac *mac, struct ccs_octets password,
 
     if (mac->pkcs12) {
         key_length = (size_t)EVP_MD_get_size(mac->md);
-        ok = PKCS12_key_gen_utf8_ex(
-            password.data, password.len, (unsigned char *)(uintptr_t)ASN1_STRING_get0_data(mac->salt),
-            ASN1_STRING_length(mac->salt), PKCS12_MAC_ID, (int)mac->rounds, (int)key_length, key,
-            mac->md, ccs_libctx(NULL), NULL);
+        ok = PKCS12_key_gen_utf8_ex(password.data, password.len,
+                                    (unsigned char *)(uintptr_t)ASN1_STRING_get0_data(mac->salt),
+                                    ASN1_STRING_length(mac->salt), PKCS12_MAC_ID, (int)mac->rounds,
+                                    (int)key_length, key, mac->md, ccs_libctx(NULL), NULL);
     } else {
         key_length = mac->key_length;
         ok = derive_pbkdf2(mac, password, key);

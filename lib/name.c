@@ -291,6 +291,7 @@ static int append_unicode(struct builder *b, const char *label, size_t len)
 static int append_ascii(struct builder *b, const char *label, size_t len)
 {
     char ascii[LABEL_MAX + 1];
+    char *unicode = NULL;
     int rv;
 
     if (is_ascii(label, len)) {
@@ -300,6 +301,12 @@ static int append_ascii(struct builder *b, const char *label, size_t len)
     if (rv != CCS_OK) {
         return rv;
     }
+    /* A label that is an A-label but for octets which mapping drops comes out unexamined. */
+    rv = to_unicode(ascii, strlen(ascii), &unicode);
+    if (rv != CCS_OK) {
+        return rv == CCS_ENOMEM ? CCS_ENOMEM : CCS_ENAME;
+    }
+    idn2_free(unicode);
     b->converted++;
     return append(b, ascii, strlen(ascii));
 }

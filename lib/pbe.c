@@ -14,8 +14,8 @@
 #include "pfx_asn1.h"
 #include "pkcs12.h"
 
-#define KEY_LENGTH_MAX  64
-#define SCRYPT_MEM_MAX  (UINT64_C(32) * 1024 * 1024) /* what OpenSSL allows by itself */
+#define KEY_LENGTH_MAX 64
+#define SCRYPT_MEM_MAX (UINT64_C(32) * 1024 * 1024) /* what OpenSSL allows by itself */
 
 /* Encryption by one OID that names cipher and derivation. */
 struct scheme {
@@ -62,19 +62,21 @@ static const struct scheme *find(const struct scheme *table, size_t count, int n
 
 static int damaged(struct ccs_error *err)
 {
-    return ccs_error_set(err, CCS_EDAMAGED,
-                         "the file's encryption parameters make no sense: it is damaged, or was made "
-                         "to do harm; export it again");
+    return ccs_error_set(
+        err, CCS_EDAMAGED,
+        "the file's encryption parameters make no sense: it is damaged, or was made "
+        "to do harm; export it again");
 }
 
 static int unsupported(const ASN1_OBJECT *object, const char *role, struct ccs_error *err)
 {
     char name[128];
 
-    return ccs_error_set(err, CCS_EUNSUPPORTED,
-                         "the file uses %s as %s, which OpenSSL cannot do here; export it again with "
-                         "AES-256 and SHA-256",
-                         ccs_asn1_name(object, name, sizeof(name)), role);
+    return ccs_error_set(
+        err, CCS_EUNSUPPORTED,
+        "the file uses %s as %s, which OpenSSL cannot do here; export it again with "
+        "AES-256 and SHA-256",
+        ccs_asn1_name(object, name, sizeof(name)), role);
 }
 
 static int need_legacy(const ASN1_OBJECT *object, struct ccs_error *err)
@@ -109,8 +111,8 @@ int ccs_pbe_pbkdf2(const ASN1_TYPE *any, uint64_t limit, PBKDF2PARAM **out, uint
     if (!params || !params->salt || params->salt->type != V_ASN1_OCTET_STRING ||
         ASN1_STRING_length(params->salt->value.octet_string) > CCS_PBE_SALT_MAX ||
         !ccs_asn1_positive(params->iter, rounds) ||
-        (params->keylength && (!ccs_asn1_positive(params->keylength, key_length) ||
-                               *key_length > KEY_LENGTH_MAX))) {
+        (params->keylength &&
+         (!ccs_asn1_positive(params->keylength, key_length) || *key_length > KEY_LENGTH_MAX))) {
         rv = damaged(err);
         goto out;
     }

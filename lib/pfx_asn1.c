@@ -50,51 +50,63 @@ static int key_event(int operation, ASN1_VALUE **value, const ASN1_ITEM *item, v
     return 1;
 }
 
-ASN1_SEQUENCE(CCS_ASN1_MAC) = {
-    ASN1_SIMPLE(CCS_ASN1_MAC, digest, X509_SIG),
-    ASN1_SIMPLE(CCS_ASN1_MAC, salt, ASN1_OCTET_STRING),
-    ASN1_OPT(CCS_ASN1_MAC, iterations, ASN1_INTEGER),
+ASN1_SEQUENCE(CCS_ASN1_MAC) =
+    {
+        ASN1_SIMPLE(CCS_ASN1_MAC, digest, X509_SIG),
+        ASN1_SIMPLE(CCS_ASN1_MAC, salt, ASN1_OCTET_STRING),
+        ASN1_OPT(CCS_ASN1_MAC, iterations, ASN1_INTEGER),
 } static_ASN1_SEQUENCE_END(CCS_ASN1_MAC)
 
-ASN1_SEQUENCE(CCS_ASN1_PFX) = {
-    ASN1_SIMPLE(CCS_ASN1_PFX, version, ASN1_INTEGER),
-    ASN1_SIMPLE(CCS_ASN1_PFX, auth_safe, PKCS7),
-    ASN1_OPT(CCS_ASN1_PFX, mac, CCS_ASN1_MAC),
+        ASN1_SEQUENCE(CCS_ASN1_PFX) =
+            {
+                ASN1_SIMPLE(CCS_ASN1_PFX, version, ASN1_INTEGER),
+                ASN1_SIMPLE(CCS_ASN1_PFX, auth_safe, PKCS7),
+                ASN1_OPT(CCS_ASN1_PFX, mac, CCS_ASN1_MAC),
 } ASN1_SEQUENCE_END(CCS_ASN1_PFX)
 
-ASN1_SEQUENCE_cb(CCS_ASN1_BAG, bag_event) = {
-    ASN1_SIMPLE(CCS_ASN1_BAG, type, ASN1_OBJECT),
-    ASN1_EXP(CCS_ASN1_BAG, value, ASN1_ANY, 0),
-    ASN1_OPT(CCS_ASN1_BAG, attributes, ASN1_ANY),
+                ASN1_SEQUENCE_cb(CCS_ASN1_BAG, bag_event) =
+                    {
+                        ASN1_SIMPLE(CCS_ASN1_BAG, type, ASN1_OBJECT),
+                        ASN1_EXP(CCS_ASN1_BAG, value, ASN1_ANY, 0),
+                        ASN1_OPT(CCS_ASN1_BAG, attributes, ASN1_ANY),
 } static_ASN1_SEQUENCE_END_cb(CCS_ASN1_BAG, CCS_ASN1_BAG)
 
-ASN1_ITEM_TEMPLATE(CCS_ASN1_BAGS) =
-    ASN1_EX_TEMPLATE_TYPE(ASN1_TFLG_SEQUENCE_OF, 0, CCS_ASN1_BAGS, CCS_ASN1_BAG)
-ASN1_ITEM_TEMPLATE_END(CCS_ASN1_BAGS)
+                        ASN1_ITEM_TEMPLATE(CCS_ASN1_BAGS) = ASN1_EX_TEMPLATE_TYPE(
+                            ASN1_TFLG_SEQUENCE_OF, 0, CCS_ASN1_BAGS,
+                            CCS_ASN1_BAG) ASN1_ITEM_TEMPLATE_END(CCS_ASN1_BAGS)
 
-ASN1_ITEM_TEMPLATE(CCS_ASN1_ATTRIBUTES) =
-    ASN1_EX_TEMPLATE_TYPE(ASN1_TFLG_SET_OF, 0, CCS_ASN1_ATTRIBUTES, X509_ATTRIBUTE)
-ASN1_ITEM_TEMPLATE_END(CCS_ASN1_ATTRIBUTES)
+                            ASN1_ITEM_TEMPLATE(CCS_ASN1_ATTRIBUTES) = ASN1_EX_TEMPLATE_TYPE(
+                                ASN1_TFLG_SET_OF, 0, CCS_ASN1_ATTRIBUTES,
+                                X509_ATTRIBUTE) ASN1_ITEM_TEMPLATE_END(CCS_ASN1_ATTRIBUTES)
 
-ASN1_SEQUENCE(CCS_ASN1_CERT_BAG) = {
-    ASN1_SIMPLE(CCS_ASN1_CERT_BAG, type, ASN1_OBJECT),
-    ASN1_EXP(CCS_ASN1_CERT_BAG, value, ASN1_ANY, 0),
+                                ASN1_SEQUENCE(CCS_ASN1_CERT_BAG) =
+                                    {
+                                        ASN1_SIMPLE(CCS_ASN1_CERT_BAG, type, ASN1_OBJECT),
+                                        ASN1_EXP(CCS_ASN1_CERT_BAG, value, ASN1_ANY, 0),
 } ASN1_SEQUENCE_END(CCS_ASN1_CERT_BAG)
 
-ASN1_SEQUENCE_cb(CCS_ASN1_KEY, key_event) = {
-    ASN1_SIMPLE(CCS_ASN1_KEY, version, ASN1_INTEGER),
-    ASN1_SIMPLE(CCS_ASN1_KEY, algorithm, X509_ALGOR),
-    ASN1_SIMPLE(CCS_ASN1_KEY, key, ASN1_OCTET_STRING),
-    ASN1_IMP_SET_OF_OPT(CCS_ASN1_KEY, attributes, X509_ATTRIBUTE, 0),
-    ASN1_IMP_OPT(CCS_ASN1_KEY, public_key, ASN1_BIT_STRING, 1),
+                                        ASN1_SEQUENCE_cb(CCS_ASN1_KEY, key_event) =
+                                            {
+                                                ASN1_SIMPLE(CCS_ASN1_KEY, version, ASN1_INTEGER),
+                                                ASN1_SIMPLE(CCS_ASN1_KEY, algorithm, X509_ALGOR),
+                                                ASN1_SIMPLE(CCS_ASN1_KEY, key, ASN1_OCTET_STRING),
+                                                ASN1_IMP_SET_OF_OPT(CCS_ASN1_KEY, attributes,
+                                                                    X509_ATTRIBUTE, 0),
+                                                ASN1_IMP_OPT(CCS_ASN1_KEY, public_key,
+                                                             ASN1_BIT_STRING, 1),
 } ASN1_SEQUENCE_END_cb(CCS_ASN1_KEY, CCS_ASN1_KEY)
 
-ASN1_SEQUENCE(CCS_ASN1_PBMAC1) = {
-    ASN1_SIMPLE(CCS_ASN1_PBMAC1, kdf, X509_ALGOR),
-    ASN1_SIMPLE(CCS_ASN1_PBMAC1, mac, X509_ALGOR),
+                                                ASN1_SEQUENCE(CCS_ASN1_PBMAC1) =
+                                                    {
+                                                        ASN1_SIMPLE(CCS_ASN1_PBMAC1, kdf,
+                                                                    X509_ALGOR),
+                                                        ASN1_SIMPLE(CCS_ASN1_PBMAC1, mac,
+                                                                    X509_ALGOR),
 } ASN1_SEQUENCE_END(CCS_ASN1_PBMAC1)
 
-void *ccs_asn1_decode(const ASN1_ITEM *item, const uint8_t *der, size_t len)
+                                                        void *
+                                                    ccs_asn1_decode(const ASN1_ITEM *item,
+                                                                    const uint8_t *der, size_t len)
 {
     const unsigned char *p = der;
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,10 +33,9 @@ int ccs_secret_reserve(struct ccs_secret *s, size_t size)
     data = malloc(size + 1);
     if (!data)
         return CCS_ENOMEM;
-    if (s->len > 0)
-        memcpy(data, s->data, s->len);
     data[s->len] = '\0';
     if (s->data) {
+        memcpy(data, s->data, s->len);
         ccs_wipe(s->data, s->size + 1);
         free(s->data);
     }
@@ -143,7 +143,7 @@ static int parse(const char *text, size_t len, const char *where, struct ccs_pas
                  struct ccs_error *err)
 {
     struct ccs_passwords *p;
-    const char *end = text + len;
+    const char *end;
     size_t used = 0, number = 0, size;
     int rv = CCS_OK;
 
@@ -152,9 +152,12 @@ static int parse(const char *text, size_t len, const char *where, struct ccs_pas
                              where, FILE_MAX);
     if (len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
         return ccs_error_set(err, CCS_EINVAL, "%s: encoded as UTF-16, save it as UTF-8", where);
-    if (len >= BOM_LEN && memcmp(text, "\xef\xbb\xbf", BOM_LEN) == 0)
+    if (len >= BOM_LEN && memcmp(text, "\xef\xbb\xbf", BOM_LEN) == 0) {
         text += BOM_LEN;
+        len -= BOM_LEN;
+    }
 
+    end = text + len;
     size = sizeof(*p) + len + 1;
     p = pages_new(size);
     if (!p)
@@ -167,7 +170,7 @@ static int parse(const char *text, size_t len, const char *where, struct ccs_pas
         size_t n = (size_t)(stop - text);
 
         number++;
-        if (n > 0 && text[n - 1] == '\r')
+        if (eol && n > 0 && text[n - 1] == '\r')
             n--;
         rv = add_line(p, &used, text, n, number, where, err);
         text = eol ? eol + 1 : end;
@@ -225,7 +228,7 @@ static int read_all(int fd, char *buf, size_t size, size_t *len)
 
 int ccs_passwords_read(const char *path, struct ccs_passwords **out, struct ccs_error *err)
 {
-    char shown[256], where[sizeof(shown) + 32] = "password file \"";
+    char shown[256], where[sizeof(shown) + 32];
     const size_t size = FILE_MAX + 1; /* one octet more, so that a longer file shows */
     struct stat st;
     char *buf = NULL;
@@ -234,8 +237,8 @@ int ccs_passwords_read(const char *path, struct ccs_passwords **out, struct ccs_
 
     if (!path || !*path)
         return ccs_error_set(err, CCS_EINVAL, "the name of the password file is empty");
-    strcat(where, ccs_printable(shown, sizeof(shown), path, strlen(path)));
-    strcat(where, "\"");
+    (void)snprintf(where, sizeof(where), "password file \"%s\"",
+                   ccs_printable(shown, sizeof(shown), path, strlen(path)));
 
     /* O_NONBLOCK: a FIFO in its place must not hang the server's start. */
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

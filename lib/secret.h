@@ -32,8 +32,9 @@ struct ccs_passwords;
 
 /*
  * Reads one password per line (LF or CRLF, a UTF-8 byte order mark is skipped, empty lines do not
- * count, anything else in a line belongs to the password). *out is new. CCS_EACCESS, CCS_EUNAVAIL
- * or CCS_EINVAL name the file, and never its contents.
+ * count, anything else in a line belongs to the password). *out is new; a file may hold no password
+ * at all. CCS_EACCESS, CCS_EUNAVAIL (cannot be read now) or CCS_EINVAL (no such regular file, or
+ * not one of passwords) name the file and the line, and never its contents.
  */
 int ccs_passwords_read(const char *path, struct ccs_passwords **out, struct ccs_error *err);
 

@@ -24,13 +24,19 @@ static const struct magic magics[] = {
     {"\xce\xce\xce\xce", 4,
      "the file is a Java keystore (JCEKS), not PKCS#12; convert it with keytool -importkeystore "
      "-deststoretype pkcs12"},
-    {"PK\x03\x04", 4, "the file is a ZIP archive, not PKCS#12; store the PFX file that is inside it"},
+    {"PK\x03\x04", 4,
+     "the file is a ZIP archive, not PKCS#12; store the PFX file that is inside it"},
     {"PK\x05\x06", 4, "the file is an empty ZIP archive, not PKCS#12; store the PFX file itself"},
-    {"\x1f\x8b", 2, "the file is compressed with gzip, not PKCS#12; store the PFX file that is inside it"},
-    {"\xff\xfe", 2, "the file is text in UTF-16, not PKCS#12; export the certificate as a binary PFX file"},
-    {"\xfe\xff", 2, "the file is text in UTF-16, not PKCS#12; export the certificate as a binary PFX file"},
+    {"\x1f\x8b", 2,
+     "the file is compressed with gzip, not PKCS#12; store the PFX file that is inside it"},
+    {"\xff\xfe", 2,
+     "the file is text in UTF-16, not PKCS#12; export the certificate as a binary PFX file"},
+    {"\xfe\xff", 2,
+     "the file is text in UTF-16, not PKCS#12; export the certificate as a binary PFX file"},
     {"%PDF", 4, "the file is a PDF document, not PKCS#12; export the certificate as a PFX file"},
-    {"\x7f" "ELF", 4, "the file is a program, not PKCS#12; export the certificate as a PFX file"},
+    {"\x7f"
+     "ELF",
+     4, "the file is a program, not PKCS#12; export the certificate as a PFX file"},
 };
 
 static int has(const char *text, size_t len, const char *needle)
@@ -38,14 +44,17 @@ static int has(const char *text, size_t len, const char *needle)
     return memmem(text, len, needle, strlen(needle)) != NULL;
 }
 
+/* No control octets, and few beyond ASCII. */
 static int is_text(const uint8_t *data, size_t len)
 {
-    size_t i;
+    size_t i, high = 0;
 
-    for (i = 0; i < len && i < TEXT_WINDOW; i++)
+    for (i = 0; i < len && i < TEXT_WINDOW; i++) {
         if (data[i] < 0x20 ? !isspace(data[i]) : data[i] == 0x7f)
             return 0;
-    return 1;
+        high += data[i] >> 7;
+    }
+    return high <= i / 4;
 }
 
 static int is_base64(const char *text, size_t len)
@@ -68,21 +77,26 @@ static int sniff_text(const char *text, size_t len, struct ccs_error *err)
     }
     head = len < head ? len : head;
     if (has(text, head, "-----BEGIN PKCS12"))
-        return ccs_error_set(err, CCS_EFORMAT,
-                             "the file is PKCS#12 wrapped in PEM text; store it in binary form: decode the "
-                             "base64 lines between BEGIN and END");
+        return ccs_error_set(
+            err, CCS_EFORMAT,
+            "the file is PKCS#12 wrapped in PEM text; store it in binary form: decode the "
+            "base64 lines between BEGIN and END");
     if (has(text, head, "-----BEGIN "))
-        return ccs_error_set(err, CCS_EFORMAT,
-                             "the file is PEM text, not PKCS#12; convert it with openssl pkcs12 -export");
+        return ccs_error_set(
+            err, CCS_EFORMAT,
+            "the file is PEM text, not PKCS#12; convert it with openssl pkcs12 -export");
     if (len > 0 && *text == '<')
-        return ccs_error_set(err, CCS_EFORMAT,
-                             "the file is %s, not PKCS#12; it may be an error page saved under this name",
-                             strncasecmp(text, "<?xml", head < 5 ? head : 5) == 0 ? "XML" : "HTML");
+        return ccs_error_set(
+            err, CCS_EFORMAT,
+            "the file is %s, not PKCS#12; it may be an error page saved under this name",
+            head >= 5 && strncasecmp(text, "<?xml", 5) == 0 ? "XML" : "HTML");
     if (is_base64(text, len))
-        return ccs_error_set(err, CCS_EFORMAT,
-                             "the file is base64 text, not binary PKCS#12; decode it with base64 -d");
-    return ccs_error_set(err, CCS_EFORMAT,
-                         "the file is plain text, not PKCS#12; export the certificate as a PFX file");
+        return ccs_error_set(
+            err, CCS_EFORMAT,
+            "the file is base64 text, not binary PKCS#12; decode it with base64 -d");
+    return ccs_error_set(
+        err, CCS_EFORMAT,
+        "the file is plain text, not PKCS#12; export the certificate as a PFX file");
 }
 
 int ccs_sniff(const uint8_t *data, size_t len, struct ccs_error *err)
@@ -91,8 +105,9 @@ int ccs_sniff(const uint8_t *data, size_t len, struct ccs_error *err)
     size_t i;
 
     if (len == 0)
-        return ccs_error_set(err, CCS_EINCOMPLETE,
-                             "the file is empty; it may still be being written, else write it again");
+        return ccs_error_set(
+            err, CCS_EINCOMPLETE,
+            "the file is empty; it may still be being written, else write it again");
     for (i = 0; i < CCS_ARRAY_LEN(magics); i++)
         if (len >= magics[i].len && memcmp(data, magics[i].octets, magics[i].len) == 0)
             return ccs_error_set(err, CCS_EFORMAT, "%s", magics[i].what);
@@ -104,9 +119,10 @@ int ccs_sniff(const uint8_t *data, size_t len, struct ccs_error *err)
     if (ccs_sniff_zeros(data, len) == len)
         return ccs_sniff_damaged(data, len, "the file holds zero octets only", err);
     if (data[0] != 0x30)
-        return ccs_error_set(err, CCS_EFORMAT,
-                             "the file is not PKCS#12 and of no known kind; export the certificate with its "
-                             "key as a PFX file");
+        return ccs_error_set(
+            err, CCS_EFORMAT,
+            "the file is not PKCS#12 and of no known kind; export the certificate with its "
+            "key as a PFX file");
     return CCS_OK;
 }
 
@@ -140,10 +156,11 @@ static const char *sniff_sequence(const uint8_t *p, size_t len)
 {
     static const char certificate[] =
         "the file is a bare certificate, not PKCS#12; export it together with its key";
-    static const char request[] =
-        "the file is a certificate request, not PKCS#12; export the issued certificate with its key";
-    static const char encrypted[] = "the file is a bare encrypted key, not PKCS#12; export it together with "
-                                    "its certificate";
+    static const char request[] = "the file is a certificate request, not PKCS#12; export the "
+                                  "issued certificate with its key";
+    static const char encrypted[] =
+        "the file is a bare encrypted key, not PKCS#12; export it together with "
+        "its certificate";
     const uint8_t *inner = p;
     size_t inner_len = len;
     struct ccs_tlv tlv;
@@ -159,7 +176,8 @@ static const char *sniff_sequence(const uint8_t *p, size_t len)
         return step_over(&p, &len, &tlv) && tlv.tag == TAG_OCTETS ? encrypted : NULL;
     if (tlv.tag != TAG_INTEGER || !step_over(&inner, &inner_len, &tlv))
         return NULL;
-    /* A version 1 certificate has no version: its number is followed by AlgorithmIdentifier, Name. */
+    /* A version 1 certificate has no version: its number is followed by AlgorithmIdentifier, Name.
+     */
     if (!step_over(&inner, &inner_len, &tlv) || tlv.class != 0)
         return NULL;
     if (!step_over(&inner, &inner_len, &tlv))
@@ -169,7 +187,8 @@ static const char *sniff_sequence(const uint8_t *p, size_t len)
 
 static const char *sniff_integer(const uint8_t *p, size_t len)
 {
-    static const char key[] = "the file is a bare key, not PKCS#12; export it together with its certificate";
+    static const char key[] =
+        "the file is a bare key, not PKCS#12; export it together with its certificate";
     const uint8_t *inner;
     size_t inner_len;
     struct ccs_tlv tlv;
@@ -201,12 +220,15 @@ int ccs_sniff_der(const uint8_t *data, size_t len, struct ccs_error *err)
         else if (tlv.tag == TAG_INTEGER)
             what = sniff_integer(p, rest);
         else if (tlv.tag == TAG_OID)
-            what = "the file is a PKCS#7 or CMS file (p7b), which has no key; export a PFX file instead";
+            what = "the file is a PKCS#7 or CMS file (p7b), which has no key; export a PFX file "
+                   "instead";
     }
     if (what)
         return ccs_error_set(err, CCS_EFORMAT, "%s", what);
-    return ccs_sniff_damaged(data, len, "the file does not decode as PKCS#12; it is damaged: export "
-                                        "it again", err);
+    return ccs_sniff_damaged(data, len,
+                             "the file does not decode as PKCS#12; it is damaged: export "
+                             "it again",
+                             err);
 }
 
 size_t ccs_sniff_zeros(const uint8_t *data, size_t len)
@@ -224,8 +246,9 @@ int ccs_sniff_damaged(const uint8_t *data, size_t len, const char *sentence, str
 
     if (zeros < ZERO_TAIL && zeros < len)
         return ccs_error_set(err, CCS_EDAMAGED, "%s", sentence);
-    return ccs_error_set(err, CCS_EDAMAGED,
-                         "the file ends in %zu zero bytes where its contents should be: writing it was not "
-                         "finished; copy it again",
-                         zeros);
+    return ccs_error_set(
+        err, CCS_EDAMAGED,
+        "the file ends in %zu zero bytes where its contents should be: writing it was not "
+        "finished; copy it again",
+        zeros);
 }

@@ -17,22 +17,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "dir_watch.h"
 #include "error.h"
-#include "name.h"
 
 #define SHOWN        200 /* how much of a path or a name an error text shows */
-#define EVENTS_SIZE  65536
 #define OPEN_RETRIES 4
-#define WATCHED_KINDS                                                                              \
-    (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |    \
-     IN_ATTRIB | IN_CREATE | IN_ONLYDIR | IN_EXCL_UNLINK)
 
 struct store_dir {
     struct ccs_store base;
@@ -44,18 +38,12 @@ struct store_dir {
     dev_t device;
     ino_t inode;
 
-    int watch_fd; /* the watch functions' thread only, as is events */
-    char *events;
+    struct ccs_dir_watch watch; /* the watch functions' thread only */
 };
 
 static struct store_dir *dir_of(struct ccs_store *store)
 {
     return (struct store_dir *)(void *)store; /* base is the first member */
-}
-
-static int dir_is_pfx(const char *name, size_t len)
-{
-    return len > 4 && len <= CCS_FILE_NAME_MAX && strcasecmp(name + len - 4, ".pfx") == 0;
 }
 
 /* -- the folder ---------------------------------------------------------------------------- */
@@ -109,7 +97,7 @@ static int dir_holds_pfx(int root)
         return 0;
     }
     while (!found && (e = readdir(d)) != NULL) {
-        found = dir_is_pfx(e->d_name, strlen(e->d_name));
+        found = ccs_dir_is_pfx(e->d_name, strlen(e->d_name));
     }
     closedir(d);
     return found;
@@ -172,7 +160,7 @@ fail:
 }
 
 /*
- * Whether the folder answers and may be searched. statfs asks the server of a share where fstat may
+ * Whether the folder answers and may be used. statfs asks the server of a share where fstat may
  * be answered from a cache; a link count of 0 is a folder removed since it was opened.
  */
 static int dir_check_root(const struct store_dir *dir, int root, struct statfs *fs,
@@ -181,7 +169,7 @@ static int dir_check_root(const struct store_dir *dir, int root, struct statfs *
     struct stat st;
 
     if (fstatfs(root, fs) != 0 || fstat(root, &st) != 0 ||
-        faccessat(root, ".", X_OK, AT_EACCESS) != 0) {
+        faccessat(root, ".", R_OK | X_OK, AT_EACCESS) != 0) {
         return dir_root_error(dir, errno, err);
     }
     return st.st_nlink == 0 ? dir_root_error(dir, ENOENT, err) : CCS_OK;
@@ -235,7 +223,7 @@ static int dir_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, st
             break;
         }
         len = strlen(e->d_name);
-        if (dir_is_pfx(e->d_name, len) && cb(e->d_name, len, arg) != 0) {
+        if (ccs_dir_is_pfx(e->d_name, len) && cb(e->d_name, len, arg) != 0) {
             break;
         }
     }
@@ -464,15 +452,7 @@ out:
 
 static int dir_watch_fd(struct ccs_store *store)
 {
-    return dir_of(store)->watch_fd;
-}
-
-static void dir_watch_end(struct store_dir *dir)
-{
-    if (dir->watch_fd >= 0) {
-        close(dir->watch_fd);
-        dir->watch_fd = -1;
-    }
+    return dir_of(store)->watch.fd;
 }
 
 static int dir_watch_start(struct ccs_store *store, struct ccs_error *err)
@@ -482,119 +462,34 @@ static int dir_watch_start(struct ccs_store *store, struct ccs_error *err)
     int root;
     int rv;
 
-    dir_watch_end(dir);
-    if (dir->events == NULL) {
-        dir->events = malloc(EVENTS_SIZE);
-        if (dir->events == NULL) {
-            return ccs_error_set(err, CCS_ENOMEM, "no memory to watch the store %s", dir->shown);
-        }
-    }
+    ccs_dir_watch_end(&dir->watch);
     root = dir_open_root(dir, &st, &rv, err);
     if (root < 0) {
         return rv;
     }
     close(root);
-    dir->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (dir->watch_fd < 0) {
-        return ccs_error_sys(err, CCS_EUNAVAIL, errno,
-                             "the store %s cannot be watched (see fs.inotify.max_user_instances)",
+    rv = ccs_dir_watch_start(&dir->watch, dir->path);
+    switch (rv) {
+    case 0:
+        return CCS_OK;
+    case ENOMEM:
+        return ccs_error_sys(err, CCS_ENOMEM, rv, "the store %s cannot be watched", dir->shown);
+    case EMFILE:
+    case ENOSPC:
+        return ccs_error_sys(err, CCS_EUNAVAIL, rv,
+                             "the store %s cannot be watched, the system's limits "
+                             "fs.inotify.max_user_instances or max_user_watches are too low",
                              dir->shown);
-    }
-    if (inotify_add_watch(dir->watch_fd, dir->path, WATCHED_KINDS) < 0) {
-        rv = errno;
-        dir_watch_end(dir);
-        if (rv == ENOSPC) {
-            return ccs_error_sys(err, CCS_EUNAVAIL, rv,
-                                 "the store %s cannot be watched (see fs.inotify.max_user_watches)",
-                                 dir->shown);
-        }
+    default:
         return dir_root_error(dir, rv, err);
     }
-    return CCS_OK;
-}
-
-/*
- * A file that is created by writing it counts when it is closed. A link is complete at once, and
- * its creation is all that is ever told of it.
- */
-static int dir_is_new_link(const struct store_dir *dir, const char *file)
-{
-    const int root = open(dir->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct stat st;
-    int rc;
-
-    if (root < 0) {
-        return 0;
-    }
-    rc = fstatat(root, file, &st, AT_SYMLINK_NOFOLLOW);
-    close(root);
-    return rc == 0 && (S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink > 1));
-}
-
-/* One event of the kernel. 0 if it was the last one because the folder is gone. */
-static int dir_event(struct store_dir *dir, uint32_t mask, const char *file, ccs_store_event_cb cb,
-                     void *arg)
-{
-    if (mask & IN_Q_OVERFLOW) {
-        cb(CCS_EVENT_OVERFLOW, NULL, arg);
-        return 1;
-    }
-    if (mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)) {
-        cb(CCS_EVENT_ROOT_GONE, NULL, arg);
-        return 0;
-    }
-    if (file[0] == '\0') {
-        /* Permissions of the folder itself: any file may have become readable. */
-        if (mask & IN_ATTRIB) {
-            cb(CCS_EVENT_OVERFLOW, NULL, arg);
-        }
-        return 1;
-    }
-    if ((mask & IN_ISDIR) || !dir_is_pfx(file, strlen(file))) {
-        return 1;
-    }
-    if (mask & (IN_MOVED_FROM | IN_DELETE)) {
-        cb(CCS_EVENT_REMOVED, file, arg);
-    } else if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB)) || dir_is_new_link(dir, file)) {
-        cb(CCS_EVENT_ARRIVED, file, arg);
-    }
-    return 1;
 }
 
 static void dir_watch_read(struct ccs_store *store, ccs_store_event_cb cb, void *arg)
 {
     struct store_dir *dir = dir_of(store);
-    struct inotify_event e;
-    const char *file;
-    size_t left;
-    ssize_t n;
 
-    if (dir->watch_fd < 0) {
-        return;
-    }
-    n = read(dir->watch_fd, dir->events, EVENTS_SIZE);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return;
-    }
-    if (n <= 0) {
-        dir_watch_end(dir);
-        cb(CCS_EVENT_ROOT_GONE, NULL, arg);
-        return;
-    }
-    left = (size_t)n;
-    for (const char *p = dir->events; left >= sizeof(e); p += e.len, left -= e.len) {
-        memcpy(&e, p, sizeof(e));
-        p += sizeof(e);
-        left -= sizeof(e);
-        if (e.len > left) {
-            break;
-        }
-        file = e.len > 0 && memchr(p, '\0', e.len) != NULL ? p : "";
-        if (!dir_event(dir, e.mask, file, cb, arg)) {
-            dir_watch_end(dir);
-            break;
-        }
-    }
+    ccs_dir_watch_read(&dir->watch, dir->path, cb, arg);
 }
 
 /* -- life ---------------------------------------------------------------------------------- */
@@ -603,9 +498,8 @@ static void dir_close(struct ccs_store *store)
 {
     struct store_dir *dir = dir_of(store);
 
-    dir_watch_end(dir);
+    ccs_dir_watch_free(&dir->watch);
     pthread_mutex_destroy(&dir->lock);
-    free(dir->events);
     free(dir->path);
     free(dir);
 }
@@ -659,7 +553,7 @@ int ccs_store_dir_open(const char *path, struct ccs_store **out, struct ccs_erro
     }
     ccs_printable(dir->shown, sizeof(dir->shown), path, strlen(path));
     dir->base.ops = &dir_ops;
-    dir->watch_fd = -1;
+    dir->watch.fd = -1;
     *out = &dir->base;
     return CCS_OK;
 }

@@ -42,7 +42,8 @@ static size_t candidates(const struct ccs_unlock *unlock)
     return ccs_passwords_count(unlock->passwords) + 1;
 }
 
-/* The candidate at a place: the hint, then the passwords in their order, the empty one at the end. */
+/* The candidate at a place: the hint, then the passwords in their order, the empty one at the end.
+ */
 static int candidate(const struct ccs_unlock *unlock, size_t place)
 {
     size_t count = ccs_passwords_count(unlock->passwords), hint;
@@ -66,11 +67,12 @@ static int spend(struct ccs_unlock *unlock, const struct lock *lock, int passwor
     if (password == unlock->password)
         return CCS_OK;
     if (unlock->searched + lock->rounds > CCS_UNLOCK_SEARCH_FACTOR * unlock->limit)
-        return ccs_error_set(err, CCS_EROUNDS,
-                             "no password was found within the work that kdf_limit allows: each try "
-                             "costs %" PRIu64 " rounds and %zu passwords are to be tried; move this "
-                             "file's password to the top of the password file",
-                             lock->rounds, candidates(unlock));
+        return ccs_error_set(
+            err, CCS_EROUNDS,
+            "no password was found within the work that kdf_limit allows: each try "
+            "costs %" PRIu64 " rounds and %zu passwords are to be tried; move this "
+            "file's password to the top of the password file",
+            lock->rounds, candidates(unlock));
     unlock->searched += lock->rounds;
     return CCS_OK;
 }
@@ -89,8 +91,8 @@ static int try_forms(struct ccs_unlock *unlock, const struct lock *lock,
 
         rv = spend(unlock, lock, password, err);
         if (rv == CCS_OK)
-            rv = lock->open(lock->arg, lock->pkcs12 ? forms->form[which].pkcs12
-                                                    : forms->form[0].raw[which]);
+            rv = lock->open(lock->arg,
+                            lock->pkcs12 ? forms->form[which].pkcs12 : forms->form[0].raw[which]);
         if (rv == CCS_OK && lock->pkcs12)
             *form = which;
     }

@@ -31,14 +31,28 @@ struct ccs_site *ccs_site_new(const struct ccs_config *cfg, const char *session_
                               struct ccs_error *err);
 void ccs_site_free(struct ccs_site *site);
 
-/* The instance that serves this site from now on; borrowed, NULL allowed (then names are
- * unavailable). */
+/*
+ * The instance that serves this site from now on; borrowed. NULL: none, so that all names are
+ * unavailable; bind that before ccs_close() if handshakes go on.
+ */
 void ccs_site_bind(struct ccs_site *site, struct ccs *ccs);
 
 /*
- * For servers that may block in a handshake: sets the certificate and server name callbacks of ctx.
- * ctx's own certificate, if any, is what unknown_name fallback serves. site is borrowed and must
- * outlive ctx. Waits at most the setting `wait` per handshake.
+ * Sessions. A TLS session belongs to one host name of one site: every handshake that a site serves
+ * gets a session id context of its own, made of the site's session_id, the store and the name, in
+ * place of the one that the application may have set. So a session is never resumed for another
+ * host. The server name callback also runs on resumption, and refuses a name that has gone.
+ *
+ * Alerts. A name that the store does not have is refused with unrecognized_name (112), and so is a
+ * client without a name where there is no default_name; everything else, such as a store that does
+ * not answer or a file that cannot be used, with internal_error (80).
+ */
+
+/*
+ * For servers that may block in a handshake: sets the client hello, server name and certificate
+ * callbacks of ctx, in place of any that the application has set. ctx's own certificate, if any, is
+ * what unknown_name fallback serves. Call it before the first handshake; called again it replaces
+ * the site. site is borrowed and must outlive ctx. Waits at most the setting `wait` per handshake.
  */
 int ccs_ssl_ctx_attach(SSL_CTX *ctx, struct ccs_site *site, struct ccs_error *err);
 
@@ -48,8 +62,8 @@ struct ccs_gate_host {
     /*
      * The site that will serve this connection, once the server has chosen its virtual server for
      * the name (len 0: the client sent none); NULL: not one of ours, the handshake goes on
-     * untouched. The name is lower case without a trailing dot. name is borrowed and
-     * NUL-terminated.
+     * untouched. The name is lower case without a trailing dot, but may be no host name otherwise.
+     * name is borrowed and NUL-terminated.
      */
     struct ccs_site *(*choose)(SSL *ssl, const char *name, size_t len, void *arg);
 
@@ -63,7 +77,10 @@ struct ccs_gate_host {
     int (*next_servername)(SSL *ssl, int *alert, void *arg);
     void *next_servername_arg;
 
-    /* Before a handshake is refused, for the server's own records; may be NULL. */
+    /*
+     * Before a handshake is refused, for the server's own records; may be NULL. Called as the host
+     * of the SSL_CTX in force.
+     */
     void (*rejected)(SSL *ssl, const struct ccs_answer *borrowed, void *arg);
 
     void *arg;
@@ -72,10 +89,17 @@ struct ccs_gate_host {
 /*
  * Sets info, server name and (with a site) certificate callbacks of ctx. Must be called for every
  * SSL_CTX of a listener if any of its virtual servers uses a store, with site NULL for those that
- * do not: the handshake starts on the default server's. The info callback found on ctx goes on
- * being called. host is copied; site is borrowed and must outlive ctx. No certificate in memory
- * when the certificate callback runs without the gate having seen the name: the handshake fails,
- * and the name is loaded for the next one.
+ * do not: the handshake starts on the default server's. Call it after the application has set its
+ * own info callback, which goes on being called, and before the first handshake; called again it
+ * replaces site and host. host is copied; site is borrowed and must outlive ctx.
+ *
+ * The read BIO of an SSL must not block. Until the ClientHello has been read, SSL_get_rbio() is the
+ * gate; afterwards it is what it was.
+ *
+ * A handshake that the gate did not decide (an info callback of the SSL's own, another name in the
+ * answer to a HelloRetryRequest, another site in force than choose returned) is served from memory
+ * alone, and resumes no session. Where memory does not know the name the handshake fails, and the
+ * name is loaded for the next one.
  */
 int ccs_gate_attach(SSL_CTX *ctx, struct ccs_site *site, const struct ccs_gate_host *host,
                     struct ccs_error *err);

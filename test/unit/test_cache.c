@@ -14,7 +14,7 @@
 #include "cache.h"
 #include "error.h"
 
-#define PARSED 64
+#define PARSED   64
 #define FAILURES 128
 
 static int setup(void **state)
@@ -71,8 +71,8 @@ static void put_failure(struct ccs_cache *cache, const char *stem, int code, int
     struct ccs_error error;
 
     ccs_error_set(&error, code, "%s failed", stem);
-    assert_int_equal(ccs_cache_put_failure(cache, stem, hash_of(cache, stem), &error, &stamp, until),
-                     CCS_OK);
+    assert_int_equal(
+        ccs_cache_put_failure(cache, stem, hash_of(cache, stem), &error, &stamp, until), CCS_OK);
 }
 
 static struct ccs_failure *failure(struct ccs_cache *cache, const char *stem)
@@ -179,7 +179,8 @@ static void what_is_used_stays(void **state)
             }
         }
     }
-    /* A set can be full of names in use, so that now and then one goes; a plain queue loses them all. */
+    /* A set can be full of names in use, so that now and then one goes; a plain queue loses them
+     * all. */
     assert_true(lost < 20);
 }
 

@@ -18,10 +18,10 @@ struct bench {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     struct ccs_loader *loader;
-    bool hold;          /* loads wait until it goes down */
-    int64_t retry;      /* what loads return, while retries > 0 */
+    bool hold;     /* loads wait until it goes down */
+    int64_t retry; /* what loads return, while retries > 0 */
     int retries;
-    int code;           /* of outcomes */
+    int code; /* of outcomes */
     unsigned started, finished, told, at_once, most_at_once;
     unsigned last_attempt, last_flags;
     char order[512]; /* stems as they were started */

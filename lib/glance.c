@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking at the files behind what is cached, and telling which are gone for good. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "looker.h"
+
+#define MISSING_MIN    10 /* so many may be missing before the store is suspect */
+#define UNANSWERED_MAX 3
+#define LOOK_REST      10 /* times its own duration that pass between two looks at everything */
+
+/* -- what is missing ----------------------------------------------------------------------- */
+
+static int missing_compare(const void *a, const void *b)
+{
+    const struct ccs_missing *m = a;
+    const struct ccs_missing *n = b;
+
+    return strcmp(m->file, n->file);
+}
+
+static struct ccs_missing *find_missing(struct ccs_looker *l, const char *file)
+{
+    size_t low = 0;
+    size_t high = l->missing_count;
+    size_t middle;
+    int order;
+
+    while (low < high) {
+        middle = low + (high - low) / 2;
+        order = strcmp(l->missing[middle].file, file);
+        if (order == 0) {
+            return &l->missing[middle];
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return NULL;
+}
+
+void ccs_glance_arrived(struct ccs_looker *l, const char *file)
+{
+    struct ccs_missing *m = find_missing(l, file);
+
+    if (m != NULL) {
+        l->missing_count--;
+        memmove(m, m + 1, (size_t)(l->missing + l->missing_count - m) * sizeof(*m));
+    }
+}
+
+/* -- looking ------------------------------------------------------------------------------- */
+
+static void tell_removed(struct ccs_refresh *r, const char *stem)
+{
+    if (ccs_refresh_enter_ops(r)) {
+        r->ops.removed(stem, r->ops.arg);
+        ccs_refresh_leave_ops(r);
+    }
+}
+
+static size_t ask_cached(struct ccs_refresh *r, struct ccs_cached_file **out)
+{
+    size_t n = 0;
+
+    *out = NULL;
+    if (ccs_refresh_enter_ops(r)) {
+        n = r->ops.cached(out, r->ops.arg);
+        ccs_refresh_leave_ops(r);
+    }
+    return n;
+}
+
+/* One look at what is cached. */
+struct glance {
+    struct ccs_missing *missing; /* room for one more than cached */
+    size_t missing_count;
+    size_t found;
+    size_t total;
+    unsigned unanswered;
+};
+
+static int is_gone(const struct ccs_looker *l, const char *file)
+{
+    for (size_t i = 0; i < l->gone_count; i++) {
+        if (strcmp(l->gone[i], file) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* 0 if nothing can be said because the store does not answer. */
+static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, struct glance *g)
+{
+    const struct ccs_missing *before = find_missing(&r->look, c->file);
+    struct ccs_missing *m = &g->missing[g->missing_count];
+    struct ccs_stamp stamp;
+    int rv;
+
+    ccs_refresh_enter_store(r, r->times.hang);
+    rv = ccs_store_stat(r->store, c->file, &stamp, NULL);
+    if (!ccs_refresh_leave_store(r) || !ccs_refresh_is_up(r)) {
+        return 0;
+    }
+    /* One file that cannot be read is its own trouble, several are the store's. */
+    if (rv == CCS_EUNAVAIL && (!ccs_looker_probe(r) || ++g->unanswered > UNANSWERED_MAX)) {
+        return 0;
+    }
+    if (rv == CCS_OK && !ccs_stamp_equal(&stamp, &c->stamp)) {
+        ccs_refresh_tell_changed(r, c->stem);
+    }
+    if (rv != CCS_ENOTFOUND && (rv != CCS_EUNAVAIL || before == NULL)) {
+        g->found++;
+        return 1;
+    }
+    memcpy(m->stem, c->stem, sizeof(m->stem));
+    memcpy(m->file, c->file, sizeof(m->file));
+    /* Only looks that found it absent count: without an answer they begin anew. */
+    m->since = rv == CCS_ENOTFOUND && before != NULL ? before->since : ccs_now_ms();
+    g->missing_count++;
+    return 1;
+}
+
+static void warn_suspect(struct ccs_refresh *r, const struct glance *g, int suspect, int homely)
+{
+    const int before = r->look.suspect;
+
+    r->look.suspect = suspect || (!homely && g->missing_count > 0);
+    if (!r->look.suspect || before) {
+        return;
+    }
+    if (suspect) {
+        ccs_log(r->log, CCS_LOG_WARN,
+                "%zu of the %zu files in use are missing in the store at once: they stay in "
+                "service until that is over, or for the time of the setting stale",
+                g->missing_count, g->total);
+    } else {
+        ccs_log(r->log, CCS_LOG_WARN,
+                "the store is another folder than before and %zu of the %zu files in use are "
+                "missing in it: they stay in service for the time of the setting stale",
+                g->missing_count, g->total);
+    }
+}
+
+/* Tells of files that are gone for good and keeps the others for another look. */
+static void judge_missing(struct ccs_refresh *r, const struct glance *g)
+{
+    struct ccs_looker *l = &r->look;
+    const int homely = ccs_same_root(&l->root, &l->home);
+    const int suspect = g->missing_count > (size_t)ccs_later(MISSING_MIN, (int64_t)(g->total / 10));
+    const int64_t now = ccs_now_ms();
+    const int64_t wait = ccs_later(suspect || !homely ? r->times.stale : 0, r->times.apart);
+    struct ccs_missing m;
+    size_t kept = 0;
+
+    warn_suspect(r, g, suspect, homely);
+    l->due_missing = CCS_NEVER;
+    for (size_t i = 0; i < l->missing_count; i++) {
+        m = l->missing[i];
+        if (now - m.since >= wait) {
+            tell_removed(r, m.stem);
+            continue;
+        }
+        l->due_missing = ccs_earlier(l->due_missing, m.since + wait);
+        l->missing[kept++] = m;
+    }
+    l->missing_count = kept;
+}
+
+void ccs_glance(struct ccs_refresh *r, int all)
+{
+    struct ccs_looker *l = &r->look;
+    const int64_t began = ccs_now_ms();
+    struct ccs_cached_file *cached = NULL;
+    struct glance g = {NULL, 0, 0, 0, 0};
+    unsigned breaks;
+    int ok = 1;
+
+    l->due_look = all ? began + r->times.refresh : l->due_look;
+    l->due_missing = began + r->times.tick;
+    if (!ccs_looker_probe(r)) {
+        return;
+    }
+    breaks = l->breaks;
+    g.total = ask_cached(r, &cached);
+    g.missing = calloc(g.total + 1, sizeof(*g.missing));
+    if (g.missing == NULL) {
+        free(cached);
+        return;
+    }
+    for (size_t i = 0; i < g.total && ok; i++) {
+        if (all || is_gone(l, cached[i].file) || find_missing(l, cached[i].file) != NULL) {
+            ok = glance_at(r, &cached[i], &g);
+        }
+    }
+    free(cached);
+    if (ccs_refresh_is_stopping(r)) {
+        goto out;
+    }
+    if (all) {
+        l->look_allowed = ccs_now_ms() +
+                          ccs_earlier((ccs_now_ms() - began) * LOOK_REST, r->times.refresh);
+    }
+    if (!ok) {
+        ccs_looker_doubt(r);
+        goto out;
+    }
+    l->gone_count = 0;
+    if ((g.missing_count > 0 && !ccs_looker_probe(r)) || breaks != l->breaks) {
+        goto out;
+    }
+    /* A folder that holds most of what is cached is the store, wherever it came from. */
+    if (all && (g.total == 0 || (g.found > 0 && g.found * 2 >= g.total))) {
+        l->home = l->root;
+    }
+    qsort(g.missing, g.missing_count, sizeof(*g.missing), missing_compare);
+    free(l->missing);
+    l->missing = g.missing;
+    l->missing_count = g.missing_count;
+    g.missing = NULL;
+    judge_missing(r, &g);
+out:
+    free(g.missing);
+}

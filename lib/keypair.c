@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keypair.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/core_names.h>
+#include <openssl/decoder.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "error.h"
+#include "issuers.h"
+#include "libctx.h"
+#include "secret.h"
+
+/*
+ * OpenSSL 3.0 writes the result of EVP_PKEY_fromdata() into an EVP_PKEY that is there already.
+ * Writing the private key into the leaf's own public key makes both one object, which a handshake
+ * attaches at half the cost. That is a habit and no promise, so each pair is checked, and the first
+ * one that shows another habit ends it for the process.
+ */
+static atomic_int join_works = 1;
+
+int ccs_key_pair_parse_certificate(const uint8_t *der, size_t len, X509 **out,
+                                   struct ccs_error *err)
+{
+    OSSL_LIB_CTX *libctx = ccs_libctx(err);
+    const uint8_t *p = der;
+    X509 *x;
+
+    if (!libctx)
+        return CCS_ESSL;
+    x = X509_new_ex(libctx, NULL);
+    if (!x)
+        return ccs_error_ssl(err, CCS_ENOMEM, "no memory for a certificate");
+    if (len > LONG_MAX || !d2i_X509(&x, &p, (long)len)) {
+        X509_free(x);
+        return ccs_error_ssl(err, CCS_EDAMAGED, "a certificate in it does not decode");
+    }
+    if (p != der + len) {
+        X509_free(x);
+        return ccs_error_set(err, CCS_EDAMAGED, "a certificate in it is followed by other data");
+    }
+    /* Fills the cache of extensions; one that is not valid is the clients' to judge. */
+    (void)X509_check_purpose(x, -1, 0);
+    ERR_clear_error();
+    *out = x;
+    return CCS_OK;
+}
+
+/* Numbers and strings of a key on their way from one context to the other. */
+#define SLOT_SIZE  2048 /* an RSA modulus of 16384 bits */
+#define SLOT_COUNT 9
+
+struct transfer {
+    OSSL_PARAM params[SLOT_COUNT + 1];
+    uint8_t slots[SLOT_COUNT][SLOT_SIZE];
+};
+
+static void transfer_add(struct transfer *t, size_t i, const char *name, unsigned type)
+{
+    if (type == OSSL_PARAM_UNSIGNED_INTEGER)
+        t->params[i] = OSSL_PARAM_construct_BN(name, t->slots[i], SLOT_SIZE);
+    else if (type == OSSL_PARAM_UTF8_STRING)
+        t->params[i] = OSSL_PARAM_construct_utf8_string(name, (char *)t->slots[i], SLOT_SIZE);
+    else
+        t->params[i] = OSSL_PARAM_construct_octet_string(name, t->slots[i], SLOT_SIZE);
+}
+
+/* Asks key for everything in t; keeps what it has. 1 if that is at least the first `least`. */
+static int transfer_fetch(struct transfer *t, const EVP_PKEY *key, size_t least)
+{
+    size_t kept = 0;
+
+    if (!EVP_PKEY_get_params(key, t->params))
+        return 0;
+    for (size_t i = 0; t->params[i].key; i++) {
+        if (!OSSL_PARAM_modified(&t->params[i]) || t->params[i].return_size > SLOT_SIZE) {
+            if (i < least)
+                return 0;
+            continue;
+        }
+        t->params[kept] = t->params[i];
+        t->params[kept].data_size = t->params[i].return_size;
+        kept++;
+    }
+    t->params[kept] = OSSL_PARAM_construct_end();
+    return 1;
+}
+
+static int transfer_ec(struct transfer *t, const EVP_PKEY *key)
+{
+    transfer_add(t, 0, OSSL_PKEY_PARAM_GROUP_NAME, OSSL_PARAM_UTF8_STRING);
+    transfer_add(t, 1, OSSL_PKEY_PARAM_PUB_KEY, OSSL_PARAM_OCTET_STRING);
+    transfer_add(t, 2, OSSL_PKEY_PARAM_PRIV_KEY, OSSL_PARAM_UNSIGNED_INTEGER);
+    t->params[3] = OSSL_PARAM_construct_end();
+    return transfer_fetch(t, key, 3);
+}
+
+static int transfer_rsa(struct transfer *t, const EVP_PKEY *key)
+{
+    static const char *const names[] = {
+        OSSL_PKEY_PARAM_RSA_N,         OSSL_PKEY_PARAM_RSA_E,
+        OSSL_PKEY_PARAM_RSA_D,         OSSL_PKEY_PARAM_RSA_FACTOR1,
+        OSSL_PKEY_PARAM_RSA_FACTOR2,   OSSL_PKEY_PARAM_RSA_EXPONENT1,
+        OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
+        OSSL_PKEY_PARAM_RSA_FACTOR3,
+    };
+    size_t i;
+
+    for (i = 0; i < CCS_ARRAY_LEN(names); i++)
+        transfer_add(t, i, names[i], OSSL_PARAM_UNSIGNED_INTEGER);
+    t->params[i] = OSSL_PARAM_construct_end();
+    /* A key of more than two primes has numbers that are not asked for here. */
+    return transfer_fetch(t, key, 3) && !OSSL_PARAM_locate(t->params, OSSL_PKEY_PARAM_RSA_FACTOR3);
+}
+
+/* Whether x encodes to the very octets that it was parsed from. */
+static int encodes_to(X509 *x, const struct ccs_blob *der)
+{
+    uint8_t *buf = NULL;
+    int len = i2d_X509(x, &buf);
+    int same = len > 0 && (size_t)len == der->len && memcmp(buf, der->data, der->len) == 0;
+
+    OPENSSL_free(buf);
+    return same;
+}
+
+/*
+ * Makes decoded's key anew in the default context and inside the leaf's own key. Returns a
+ * reference to that, or NULL where this cannot be done; leaf must not be used any further then.
+ */
+static EVP_PKEY *join(X509 *leaf, const struct ccs_blob *leaf_der, const EVP_PKEY *decoded)
+{
+    const char *type = EVP_PKEY_is_a(decoded, "RSA") ? "RSA" : "EC";
+    EVP_PKEY_CTX *ctx = NULL;
+    EVP_PKEY *own, *made;
+    struct transfer *t;
+    int known = 0;
+
+    if (!atomic_load_explicit(&join_works, memory_order_relaxed))
+        return NULL;
+    /* Into a key that no provider made it must not be written: that crashes. */
+    if (!EVP_PKEY_is_a(decoded, type) || !EVP_PKEY_get0_provider(X509_get0_pubkey(leaf)))
+        return NULL;
+    t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    own = made = X509_get_pubkey(leaf);
+    if (*type == 'R' ? !transfer_rsa(t, decoded) : !transfer_ec(t, decoded))
+        goto out;
+    ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_KEYPAIR, t->params) != 1)
+        goto out;
+    known = made == own && X509_get0_pubkey(leaf) == own && encodes_to(leaf, leaf_der);
+    if (!known)
+        atomic_store_explicit(&join_works, 0, memory_order_relaxed);
+out:
+    if (made != own)
+        EVP_PKEY_free(made);
+    if (!known) {
+        EVP_PKEY_free(own);
+        own = NULL;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    ccs_wipe(t, sizeof(*t));
+    free(t);
+    return own;
+}
+
+/*
+ * Whether what key signs (in the default context, as in a handshake) verifies with check, whose
+ * public half is known to be the leaf's. An RSA key also does here what it puts off until its first
+ * signature.
+ */
+static int proves(EVP_PKEY *key, EVP_PKEY *check, OSSL_LIB_CTX *libctx, struct ccs_error *err)
+{
+    static const uint8_t text[] = "libccs: do this key and this certificate belong together?";
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int room = EVP_PKEY_get_size(key), rv;
+    size_t len = room > 0 ? (size_t)room : 0;
+    uint8_t *sig = malloc(len + 1);
+
+    if (!ctx || !sig) {
+        rv = ccs_error_set(err, CCS_ENOMEM, "no memory to try a key");
+        goto out;
+    }
+    /* No digest named: each type of key has its own, and those of a fixed one accept no other. */
+    if (EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) != 1 ||
+        EVP_DigestSign(ctx, sig, &len, text, sizeof(text)) != 1) {
+        rv = ccs_error_ssl(err, CCS_EKEYUSE, "the key cannot sign");
+        goto out;
+    }
+    (void)EVP_MD_CTX_reset(ctx);
+    if (EVP_DigestVerifyInit_ex(ctx, NULL, NULL, libctx, NULL, check, NULL) != 1 ||
+        EVP_DigestVerify(ctx, sig, len, text, sizeof(text)) != 1) {
+        rv = ccs_error_set(
+            err, CCS_EMISMATCH,
+            "the key is damaged, its signatures do not verify: export the certificate "
+            "again with its own key");
+        goto out;
+    }
+    rv = CCS_OK;
+out:
+    EVP_MD_CTX_free(ctx);
+    free(sig);
+    ERR_clear_error();
+    return rv;
+}
+
+/*
+ * The key of a PrivateKeyInfo, which p8 is as well, in a context. Telling the decoder which type to
+ * expect saves it from trying all, which takes three quarters of the time.
+ */
+static EVP_PKEY *decode_key(const struct ccs_blob *der, const PKCS8_PRIV_KEY_INFO *p8,
+                            OSSL_LIB_CTX *libctx)
+{
+    const ASN1_OBJECT *algorithm;
+    const uint8_t *p = der->data;
+    OSSL_DECODER_CTX *ctx = NULL;
+    EVP_PKEY *key = NULL;
+    size_t left = der->len;
+    char oid[128];
+    int len;
+
+    if (PKCS8_pkey_get0(&algorithm, NULL, NULL, NULL, p8) != 1)
+        return NULL;
+    len = OBJ_obj2txt(oid, sizeof(oid), algorithm, 1);
+    if (len > 0 && (size_t)len < sizeof(oid))
+        ctx = OSSL_DECODER_CTX_new_for_pkey(&key, "DER", "PrivateKeyInfo", oid, EVP_PKEY_KEYPAIR,
+                                            libctx, NULL);
+    if (ctx)
+        (void)OSSL_DECODER_from_data(ctx, &p, &left);
+    OSSL_DECODER_CTX_free(ctx);
+    return key ? key : EVP_PKCS82PKEY_ex(p8, libctx, NULL);
+}
+
+/* Parses the key and joins it with a fresh leaf, or puts it beside it. */
+static int make_key(const struct ccs_pair *der, struct ccs_key_pair *pair, struct ccs_error *err)
+{
+    OSSL_LIB_CTX *libctx = ccs_libctx(err);
+    const uint8_t *p = der->key.data;
+    PKCS8_PRIV_KEY_INFO *p8 = NULL;
+    EVP_PKEY *decoded = NULL, *public_key;
+    int joined, rv;
+
+    if (!libctx)
+        return CCS_ESSL;
+    if (der->key.len <= LONG_MAX)
+        p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)der->key.len);
+    if (!p8 || p != der->key.data + der->key.len) {
+        rv = ccs_error_ssl(err, CCS_EDAMAGED, "its private key does not decode");
+        goto out;
+    }
+    decoded = decode_key(&der->key, p8, libctx);
+    if (!decoded) {
+        rv = ccs_error_ssl(err, CCS_EUNSUPPORTED, "its private key cannot be read");
+        goto out;
+    }
+    rv = ccs_key_pair_parse_certificate(der->leaf.data, der->leaf.len, &pair->leaf, err);
+    if (rv != CCS_OK)
+        goto out;
+    public_key = X509_get0_pubkey(pair->leaf);
+    if (!public_key) {
+        rv = ccs_error_ssl(err, CCS_EUNSUPPORTED, "the certificate's public key cannot be read");
+        goto out;
+    }
+    /* Before they become one: afterwards any two would seem to match. */
+    if (EVP_PKEY_eq(public_key, decoded) != 1) {
+        rv = ccs_error_set(
+            err, CCS_EMISMATCH,
+            "certificate and key do not belong together: export the certificate again "
+            "with its own key");
+        goto out;
+    }
+
+    pair->key = join(pair->leaf, &der->leaf, decoded);
+    joined = pair->key != NULL;
+    if (joined) {
+        rv = proves(pair->key, decoded, libctx, err);
+        if (rv == CCS_OK)
+            goto out;
+    }
+    EVP_PKEY_free(pair->key);
+    pair->key = NULL;
+    X509_free(pair->leaf);
+    pair->leaf = NULL;
+    rv = ccs_key_pair_parse_certificate(der->leaf.data, der->leaf.len, &pair->leaf, err);
+    if (rv != CCS_OK)
+        goto out;
+    pair->key = decode_key(&der->key, p8, NULL);
+    if (!pair->key) {
+        rv = ccs_error_ssl(err, CCS_EUNSUPPORTED, "its private key cannot be read");
+        goto out;
+    }
+    rv = proves(pair->key, decoded, libctx, err);
+    if (rv == CCS_OK && joined)
+        atomic_store_explicit(&join_works, 0, memory_order_relaxed);
+out:
+    EVP_PKEY_free(decoded);
+    PKCS8_PRIV_KEY_INFO_free(p8);
+    ERR_clear_error();
+    return rv;
+}
+
+static int make_chain(const struct ccs_pair *der, struct ccs_key_pair *pair, struct ccs_error *err)
+{
+    int rv;
+
+    if (der->chain_len == 0)
+        return CCS_OK;
+    pair->chain = sk_X509_new_reserve(NULL, CCS_CHAIN_MAX);
+    if (!pair->chain)
+        return ccs_error_ssl(err, CCS_ENOMEM, "no memory for a chain of certificates");
+    for (size_t i = 0; i < der->chain_len && i < CCS_CHAIN_MAX; i++) {
+        X509 *x;
+
+        rv = ccs_issuers_get(der->chain[i].data, der->chain[i].len, &x, err);
+        if (rv != CCS_OK)
+            return rv;
+        (void)sk_X509_push(pair->chain, x); /* its room is reserved */
+    }
+    return CCS_OK;
+}
+
+static int unix_time(const ASN1_TIME *t, int64_t *out)
+{
+    struct tm tm;
+
+    if (!ASN1_TIME_to_tm(t, &tm))
+        return 0;
+    *out = (int64_t)timegm(&tm);
+    return 1;
+}
+
+static int fill_facts(const struct ccs_blob *leaf, struct ccs_key_pair *pair, struct ccs_error *err)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t digest[32];
+
+    if (!unix_time(X509_get0_notBefore(pair->leaf), &pair->not_before) ||
+        !unix_time(X509_get0_notAfter(pair->leaf), &pair->not_after))
+        return ccs_error_ssl(err, CCS_EDAMAGED, "the certificate has a date that cannot be read");
+    if (!EVP_Q_digest(ccs_libctx(NULL), "SHA256", NULL, leaf->data, leaf->len, digest, NULL))
+        return ccs_error_ssl(err, CCS_ESSL, "cannot compute the digest of a certificate");
+    for (size_t i = 0; i < sizeof(digest); i++) {
+        pair->fingerprint[2 * i] = hex[digest[i] >> 4];
+        pair->fingerprint[2 * i + 1] = hex[digest[i] & 15];
+    }
+    pair->key_type = EVP_PKEY_get_base_id(pair->key);
+    return CCS_OK;
+}
+
+int ccs_key_pair_make(const struct ccs_pair *der, struct ccs_key_pair *out, struct ccs_error *err)
+{
+    struct ccs_key_pair pair = {0};
+    int rv = make_key(der, &pair, err);
+
+    if (rv == CCS_OK)
+        rv = make_chain(der, &pair, err);
+    if (rv == CCS_OK)
+        rv = fill_facts(&der->leaf, &pair, err);
+    if (rv == CCS_OK)
+        *out = pair;
+    else
+        ccs_key_pair_clear(&pair);
+    return rv;
+}
+
+void ccs_key_pair_clear(struct ccs_key_pair *pair)
+{
+    for (int i = 0; i < sk_X509_num(pair->chain); i++)
+        ccs_issuers_release(sk_X509_value(pair->chain, i));
+    sk_X509_free(pair->chain);
+    EVP_PKEY_free(pair->key);
+    X509_free(pair->leaf);
+    *pair = (struct ccs_key_pair){0};
+}

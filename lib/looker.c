@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The thread that asks the store: what it does, and when. */
+#include "looker.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* -- probing ------------------------------------------------------------------------------- */
+
+static void tell_forget_failures(struct ccs_refresh *r)
+{
+    if (ccs_refresh_enter_ops(r)) {
+        r->ops.forget_failures(r->ops.arg);
+        ccs_refresh_leave_ops(r);
+    }
+}
+
+/* A time 10 % around ms, so that many processes do not ask a file server at the same moment. */
+static int64_t jitter(struct ccs_looker *l, int64_t ms)
+{
+    l->random ^= l->random << 13;
+    l->random ^= l->random >> 7;
+    l->random ^= l->random << 17;
+    return ms - ms / 10 + (int64_t)(l->random % (uint64_t)(ms / 5 + 1));
+}
+
+/* Doubles a pause between first and most, and returns it. */
+static int64_t back_off(int64_t *pause, int64_t first, int64_t most)
+{
+    *pause = *pause == 0 ? first : *pause * 2;
+    *pause = ccs_earlier(*pause, ccs_later(first, most));
+    return *pause;
+}
+
+/* Nothing that was seen so far needs to hold any more. */
+static void distrust_everything(struct ccs_refresh *r, int64_t now)
+{
+    struct ccs_looker *l = &r->look;
+
+    l->due_watch = now;
+    l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
+    l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
+    tell_forget_failures(r);
+}
+
+static void found_root(struct ccs_refresh *r, const struct ccs_root *root, int was_up, int64_t now)
+{
+    struct ccs_looker *l = &r->look;
+
+    if (!l->known) {
+        l->known = 1;
+        l->home = l->root = *root;
+    }
+    if (!was_up || !ccs_same_root(root, &l->root)) {
+        /* Files missed in another folder, or before a break, have been seen absent only once. */
+        l->missing_count = 0;
+        l->breaks++;
+        l->moved_at = now;
+        distrust_everything(r, now);
+    } else if (root->mtime_ns != l->root.mtime_ns) {
+        l->moved_at = now;
+        l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
+    }
+    l->root = *root;
+}
+
+int ccs_looker_probe(struct ccs_refresh *r)
+{
+    struct ccs_looker *l = &r->look;
+    struct ccs_root root;
+    struct ccs_error err;
+    const int was_up = ccs_refresh_is_up(r);
+    int64_t now;
+    int rv;
+
+    ccs_refresh_enter_store(r, r->times.hang);
+    rv = ccs_store_probe(r->store, &root, &err);
+    if (!ccs_refresh_leave_store(r)) {
+        return 0;
+    }
+    now = ccs_now_ms();
+    l->probed_at = now;
+    if (rv != CCS_OK) {
+        l->due_probe = now + back_off(&l->down_pause, r->times.tick, r->times.down_max);
+        if (rv != CCS_ENOMEM) {
+            ccs_refresh_set_up(r, 0, 0, &err);
+        }
+        return 0;
+    }
+    l->down_pause = 0;
+    l->due_probe = CCS_NEVER;
+    ccs_refresh_set_up(r, 1, 0, NULL);
+    found_root(r, &root, was_up, now);
+    return ccs_refresh_is_up(r);
+}
+
+void ccs_looker_doubt(struct ccs_refresh *r)
+{
+    r->look.due_probe = ccs_earlier(r->look.due_probe, ccs_now_ms());
+}
+
+/* -- notification -------------------------------------------------------------------------- */
+
+static void start_watch(struct ccs_refresh *r)
+{
+    struct ccs_looker *l = &r->look;
+    struct ccs_error err;
+    int64_t now;
+    int rv;
+
+    ccs_refresh_enter_store(r, r->times.hang);
+    rv = ccs_store_watch_start(r->store, &err);
+    if (!ccs_refresh_leave_store(r)) {
+        return;
+    }
+    now = ccs_now_ms();
+    if (rv == CCS_OK) {
+        if (l->watch_pause != 0) {
+            l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
+            l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
+        }
+        l->watch_pause = 0;
+        l->watch_warned = 0;
+        l->due_watch = CCS_NEVER;
+        return;
+    }
+    l->due_watch = now + back_off(&l->watch_pause, r->times.tick, r->times.refresh);
+    if (!l->watch_warned) {
+        l->watch_warned = 1;
+        ccs_log(r->log, CCS_LOG_WARN,
+                "no notification of changes, they are found by looking at the store: %s", err.text);
+    }
+}
+
+static void file_arrived(struct ccs_refresh *r, const char *file)
+{
+    struct ccs_looker *l = &r->look;
+    char stem[CCS_STEM_SIZE];
+    enum ccs_file_kind kind;
+    int unicode;
+
+    ccs_glance_arrived(l, file);
+    ccs_index_note(r->index, file, 1);
+    if (ccs_name_from_file(file, strlen(file), stem, &kind, &unicode) != CCS_OK ||
+        strcmp(stem, l->last_changed) == 0) {
+        return;
+    }
+    memcpy(l->last_changed, stem, sizeof(stem));
+    ccs_refresh_tell_changed(r, stem);
+}
+
+static void file_removed(struct ccs_refresh *r, const char *file)
+{
+    struct ccs_looker *l = &r->look;
+    const int64_t now = ccs_now_ms();
+
+    l->last_changed[0] = '\0';
+    ccs_index_note(r->index, file, 0);
+    if (l->gone_count < CCS_GONE_MAX) {
+        memcpy(l->gone[l->gone_count], file, strlen(file) + 1);
+        l->gone_count++;
+        /* Not at once: what is being replaced comes again, and others go with it. */
+        l->due_missing = ccs_earlier(l->due_missing, now + r->times.tick / 10);
+    } else {
+        l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
+    }
+}
+
+static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
+{
+    struct ccs_refresh *r = arg;
+
+    if (!ccs_refresh_leave_store(r)) {
+        return;
+    }
+    switch (kind) {
+    case CCS_EVENT_ARRIVED:
+    case CCS_EVENT_REMOVED:
+        if (file == NULL || strnlen(file, CCS_FILE_NAME_SIZE) > CCS_FILE_NAME_MAX) {
+            break;
+        }
+        if (kind == CCS_EVENT_ARRIVED) {
+            file_arrived(r, file);
+        } else {
+            file_removed(r, file);
+        }
+        break;
+    case CCS_EVENT_OVERFLOW:
+        distrust_everything(r, ccs_now_ms());
+        break;
+    case CCS_EVENT_ROOT_GONE:
+        distrust_everything(r, ccs_now_ms());
+        ccs_looker_doubt(r);
+        break;
+    }
+    ccs_refresh_enter_store(r, r->times.hang);
+}
+
+static void read_events(struct ccs_refresh *r)
+{
+    r->look.last_changed[0] = '\0';
+    ccs_refresh_enter_store(r, r->times.hang);
+    ccs_store_watch_read(r->store, on_event, r);
+    (void)ccs_refresh_leave_store(r);
+}
+
+/* -- listing ------------------------------------------------------------------------------- */
+
+static void on_spelling_changed(const char *stem, void *arg)
+{
+    ccs_refresh_tell_changed(arg, stem);
+}
+
+static void list(struct ccs_refresh *r)
+{
+    struct ccs_looker *l = &r->look;
+    const int64_t began = ccs_now_ms();
+    struct ccs_error err;
+    size_t left_out;
+    size_t held;
+    int64_t now;
+    int rv;
+
+    ccs_refresh_enter_store(r, r->times.hang_list);
+    rv = ccs_index_scan(r->index, r->store, on_spelling_changed, r, &err);
+    if (!ccs_refresh_leave_store(r)) {
+        return;
+    }
+    now = ccs_now_ms();
+    if (rv != CCS_OK) {
+        l->due_list = now + back_off(&l->list_pause, r->times.tick, r->times.refresh);
+        ccs_looker_doubt(r);
+        if (!l->list_warned) {
+            l->list_warned = 1;
+            ccs_log(r->log, CCS_LOG_WARN,
+                    "the store cannot be listed, files in upper case or in Unicode may not be "
+                    "found: %s",
+                    err.text);
+        }
+        return;
+    }
+    l->list_pause = 0;
+    l->list_warned = 0;
+    l->list_allowed = now + (now - began) * r->times.list_rest;
+    /* A file that came at the tick of the clock at which the listing passed its place moves no
+     * mtime any more, so one listing follows when that tick is over. */
+    l->due_list = ccs_later(l->list_allowed, began - l->moved_at < r->times.apart
+                                                 ? now + r->times.apart
+                                                 : now + jitter(l, r->times.refresh * 10));
+    ccs_index_counts(r->index, &held, &left_out);
+    if (left_out > 0 && !l->left_out_warned) {
+        ccs_log(r->log, CCS_LOG_WARN,
+                "more than %zu files are not called in lower case ASCII: %zu of them are not found",
+                held, left_out);
+    }
+    l->left_out_warned = left_out > 0;
+}
+
+/* -- its day ------------------------------------------------------------------------------- */
+
+static size_t ask_failures(struct ccs_refresh *r)
+{
+    size_t n = 0;
+
+    if (ccs_refresh_enter_ops(r)) {
+        n = r->ops.failures(r->ops.arg);
+        ccs_refresh_leave_ops(r);
+    }
+    return n;
+}
+
+/* New files are found by the folder's mtime where nothing notifies. */
+static void tick(struct ccs_refresh *r)
+{
+    struct ccs_looker *l = &r->look;
+
+    l->due_tick = ccs_now_ms() + r->times.tick;
+    if (ask_failures(r) == 0 || !ccs_looker_probe(r)) {
+        return;
+    }
+    if (ccs_now_ms() - l->moved_at < r->times.apart) {
+        tell_forget_failures(r);
+    }
+}
+
+static void take_hint(struct ccs_refresh *r)
+{
+    struct ccs_looker *l = &r->look;
+    int hinted;
+
+    pthread_mutex_lock(&r->lock);
+    hinted = r->hinted;
+    r->hinted = 0;
+    pthread_mutex_unlock(&r->lock);
+    if (hinted) {
+        l->due_probe = ccs_earlier(l->due_probe, l->probed_at + r->times.tick / 4);
+    }
+}
+
+/* Does what is due. While the store is down, nothing but a probe is. */
+static void run_due(struct ccs_refresh *r)
+{
+    struct ccs_looker *l = &r->look;
+    const int64_t now = ccs_now_ms();
+
+    take_hint(r);
+    if (now >= l->due_refresh) {
+        l->due_refresh = now + jitter(l, r->times.refresh);
+        l->due_probe = ccs_earlier(l->due_probe, now);
+        l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
+    }
+    if (now >= l->due_probe) {
+        (void)ccs_looker_probe(r);
+    }
+    if (ccs_refresh_is_up(r) && now >= l->due_watch) {
+        start_watch(r);
+    }
+    if (ccs_refresh_is_up(r) && now >= l->due_list) {
+        list(r);
+    }
+    if (ccs_refresh_is_up(r) && (now >= l->due_look || now >= l->due_missing)) {
+        ccs_glance(r, now >= l->due_look);
+    }
+    if (ccs_refresh_is_up(r) && now >= l->due_tick) {
+        tick(r);
+    }
+}
+
+static int64_t next_due(struct ccs_refresh *r)
+{
+    const struct ccs_looker *l = &r->look;
+    const int up = ccs_refresh_is_up(r);
+    int64_t due;
+
+    if (!up && l->due_probe == CCS_NEVER) {
+        ccs_looker_doubt(r); /* the clock says that it hung, and here it is back */
+    }
+    due = ccs_earlier(l->due_probe, l->due_refresh);
+    if (up) {
+        due = ccs_earlier(due, ccs_earlier(l->due_watch, l->due_list));
+        due = ccs_earlier(due, ccs_earlier(l->due_look, l->due_missing));
+        due = ccs_earlier(due, l->due_tick);
+    }
+    return due;
+}
+
+static void wait_for_something(struct ccs_refresh *r)
+{
+    const int64_t wait = ccs_later(0, next_due(r) - ccs_now_ms());
+    struct pollfd fds[2];
+    eventfd_t value;
+
+    fds[0] = (struct pollfd){.fd = r->wake_fd, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = ccs_store_watch_fd(r->store), .events = POLLIN};
+    if (poll(fds, 2, (int)ccs_earlier(wait, 60000)) <= 0) {
+        return;
+    }
+    if (fds[0].revents != 0) {
+        (void)eventfd_read(r->wake_fd, &value);
+    }
+    if (fds[1].revents != 0 && !ccs_refresh_is_stopping(r)) {
+        read_events(r);
+    }
+}
+
+void *ccs_looker_main(void *arg)
+{
+    struct ccs_refresh *r = arg;
+    int abandoned;
+
+    while (!ccs_refresh_is_stopping(r)) {
+        run_due(r);
+        if (!ccs_refresh_is_stopping(r)) {
+            wait_for_something(r);
+        }
+    }
+    pthread_mutex_lock(&r->lock);
+    r->looker_ended = 1;
+    abandoned = r->abandoned;
+    pthread_cond_broadcast(&r->turn);
+    pthread_mutex_unlock(&r->lock);
+    if (abandoned) {
+        ccs_refresh_release(r);
+    }
+    return NULL;
+}
+
+void ccs_looker_init(struct ccs_refresh *r)
+{
+    struct ccs_looker *l = &r->look;
+    const int64_t now = ccs_now_ms();
+
+    l->random = (uint64_t)now * 2654435761u + (uint64_t)getpid() * 40503u + 1;
+    l->due_refresh = now + jitter(l, r->times.refresh);
+    l->due_probe = l->due_watch = l->due_list = now;
+    l->due_look = l->due_missing = CCS_NEVER;
+    l->due_tick = now + r->times.tick;
+    l->moved_at = now - r->times.apart;
+}

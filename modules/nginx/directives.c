@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Prints the table of directives of docs/nginx.md from the table of settings. */
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum kind { KIND_LOCATION, KIND_FILE, KIND_TIME, KIND_COUNT, KIND_CHOICE, KIND_HOST };
+enum scope { SCOPE_STORE, SCOPE_SITE };
+
+struct setting {
+    const char *name;
+    enum kind kind;
+    enum scope scope;
+    const char *def;
+    int64_t min, max;
+    const char *choices, *help;
+};
+
+#define CCS_SETTING(name, kind, scope, def, min, max, choices, help)                               \
+    {#name, KIND_##kind, SCOPE_##scope, def, min, max, choices, help},
+static const struct setting settings[] = {
+#include <ccs/settings.def>
+};
+#undef CCS_SETTING
+
+static void print_value(const struct setting *s)
+{
+    static const char *const words[] = {"*folder*", "*file*", "*time*", "*number*", "", "*host*"};
+
+    fputs(words[s->kind], stdout);
+    for (const char *p = s->choices, *end; p != NULL; p = *end ? end + 1 : NULL) {
+        end = p + strcspn(p, "|");
+        printf("%s`%.*s`", p == s->choices ? "" : *end ? ", " : " or ", (int)(end - p), p);
+    }
+}
+
+static void print_limit(const struct setting *s, int64_t n)
+{
+    static const struct {
+        int64_t size;
+        const char *name;
+    } times[] = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
+    size_t i = 0;
+
+    if (s->kind == KIND_COUNT || n == 0) {
+        printf("%" PRId64, n);
+        return;
+    }
+    while (n % times[i].size != 0)
+        i++;
+    printf("%" PRId64 "%s", n / times[i].size, times[i].name);
+}
+
+/* In Markdown a word in angle brackets would be taken for HTML. */
+static void print_text(const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '<')
+            fputs("&lt;", stdout);
+        else if (*text == '>')
+            fputs("&gt;", stdout);
+        else
+            putchar(*text);
+    }
+}
+
+int main(void)
+{
+    puts("| directive | default | meaning |\n|---|---|---|");
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        const struct setting *s = &settings[i];
+
+        printf("| `ccs_%s` ", s->name);
+        print_value(s);
+        if (s->def)
+            printf(" | `%s` | ", s->def);
+        else
+            fputs(" | – | ", stdout);
+        print_text(s->help);
+        if (s->kind == KIND_TIME || s->kind == KIND_COUNT) {
+            fputs(" From ", stdout);
+            print_limit(s, s->min);
+            fputs(" to ", stdout);
+            print_limit(s, s->max);
+            putchar('.');
+        }
+        puts(s->scope == SCOPE_SITE ? " Per server. |" : " |");
+    }
+    return 0;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "nginx_exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tmp.h"
+
+#define ARGS_MAX 40
+
+int ccs_nginx_sanitized(void)
+{
+    return CCS_TEST_ASAN_LIBRARY[0] != '\0';
+}
+
+const char *ccs_nginx_binary(void)
+{
+    const char *path = getenv("CCS_TEST_NGINX");
+
+    return path != NULL && *path != '\0' ? path : CCS_TEST_NGINX_DEFAULT;
+}
+
+struct command {
+    const char *argv[ARGS_MAX];
+    char *envp[5];
+    char conf[512], log[512], prefix[512];
+    char preload[1024], asan[700], ubsan[700], slow[600];
+};
+
+/* All of it is made before the fork: between fork and exec only simple calls are safe. */
+static void prepare(struct command *c, const struct ccs_nginx *nginx, int test)
+{
+    const char *const *tool;
+    size_t n = 0, e = 0;
+
+    for (tool = nginx->spec.tool; !test && tool != NULL && *tool != NULL; tool++) {
+        assert_true(n < ARGS_MAX - 12);
+        c->argv[n++] = *tool;
+    }
+    snprintf(c->prefix, sizeof(c->prefix), "%s/", nginx->dir);
+    ccs_tmp_join(c->conf, sizeof(c->conf), nginx->dir, "nginx.conf");
+    ccs_tmp_join(c->log, sizeof(c->log), nginx->dir, "error.log");
+    c->argv[n++] = ccs_nginx_binary();
+    c->argv[n++] = "-p";
+    c->argv[n++] = c->prefix;
+    c->argv[n++] = "-c";
+    c->argv[n++] = c->conf;
+    c->argv[n++] = "-e";
+    c->argv[n++] = test ? "stderr" : c->log;
+    if (test) {
+        c->argv[n++] = "-t";
+    }
+    c->argv[n] = NULL;
+
+    snprintf(c->preload, sizeof(c->preload), "LD_PRELOAD=%s%s%s", CCS_TEST_ASAN_LIBRARY,
+             nginx->spec.slow ? " " : "", nginx->spec.slow ? CCS_TEST_SLOW_LIBRARY : "");
+    if (strcmp(c->preload, "LD_PRELOAD=") != 0) {
+        c->envp[e++] = c->preload;
+    }
+    /* nginx itself frees little when it ends, so leaks are looked for by valgrind instead. */
+    snprintf(c->asan, sizeof(c->asan), "ASAN_OPTIONS=detect_leaks=0:log_path=%s/sanitizer",
+             nginx->dir);
+    snprintf(c->ubsan, sizeof(c->ubsan), "UBSAN_OPTIONS=print_stacktrace=1:log_path=%s/sanitizer",
+             nginx->dir);
+    snprintf(c->slow, sizeof(c->slow), "CCS_TEST_SLOW_FILE=%s/slow", nginx->dir);
+    c->envp[e++] = c->asan;
+    c->envp[e++] = c->ubsan;
+    c->envp[e++] = c->slow;
+    c->envp[e] = NULL;
+}
+
+pid_t ccs_nginx_exec(const struct ccs_nginx *nginx, int test, const char *output)
+{
+    pid_t parent = getpid(), pid;
+    struct command command;
+    char path[512];
+    int fd;
+
+    memset(&command, 0, sizeof(command));
+    prepare(&command, nginx, test);
+    ccs_tmp_join(path, sizeof(path), nginx->dir, output);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        fail_msg("%s: %s", path, strerror(errno));
+    }
+    pid = fork();
+    if (pid == 0) {
+        /* TERM, not KILL: the master takes its workers with it. */
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent) {
+            _exit(126);
+        }
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        execve(command.argv[0], (char *const *)(uintptr_t)command.argv, command.envp);
+        dprintf(STDERR_FILENO, "%s: %s\n", command.argv[0], strerror(errno));
+        _exit(127);
+    }
+    close(fd);
+    if (pid < 0) {
+        fail_msg("fork: %s", strerror(errno));
+    }
+    return pid;
+}

@@ -1,0 +1,1264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "handshake_kit.h"
+#include "hello.h"
+#include "tls_hello.h"
+
+/*
+ * The farm: "first" is the context that connections start on, with site one; "second" has site two
+ * and serves the names that begin with "b"; "plain" has no site, a certificate of its own, and
+ * serves the names that begin with "p".
+ */
+struct farm {
+    struct ccs_pki_ca *ca;
+    struct ccs ccs;
+    SSL_CTX *first, *second, *plain, *client;
+    struct ccs_site *one, *two;
+    struct ccs_gate_host host;
+    struct ccs_cred *a, *a2, *b; /* borrowed from ccs */
+    int version;
+    int liar; /* choose says "one" whatever the server does */
+    unsigned switched, infos;
+};
+
+static struct farm *farm; /* the one of the running test */
+
+static struct ccs_site *farm_choose(SSL *ssl, const char *name, size_t len, void *arg)
+{
+    struct farm *f = arg;
+    struct link *l = link_of(ssl);
+
+    assert_int_equal(strlen(name), len);
+    l->chosen++;
+    snprintf(l->name, sizeof(l->name), "%s", name);
+    if (f->liar)
+        return f->one;
+    return name[0] == 'b' ? f->two : name[0] == 'p' ? NULL : f->one;
+}
+
+static void farm_resume(SSL *ssl, void *arg)
+{
+    (void)arg;
+    link_of(ssl)->resumed = 1;
+    link_of(ssl)->resumes++;
+}
+
+static void farm_rejected(SSL *ssl, const struct ccs_answer *answer, void *arg)
+{
+    (void)arg;
+    link_of(ssl)->rejected++;
+    link_of(ssl)->refusal = *answer;
+}
+
+static int farm_servername(SSL *ssl, int *alert, void *arg)
+{
+    struct farm *f = arg;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    f->switched++;
+    if (name != NULL && strcmp(name, "banned.example") == 0) {
+        *alert = SSL_AD_ACCESS_DENIED;
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    if (name != NULL && name[0] == 'b')
+        SSL_set_SSL_CTX(ssl, f->second);
+    else if (name != NULL && name[0] == 'p')
+        SSL_set_SSL_CTX(ssl, f->plain);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void farm_info(const SSL *ssl, int type, int value)
+{
+    (void)ssl, (void)type, (void)value;
+    farm->infos++;
+}
+
+static SSL_CTX *farm_ctx(const struct farm *f, struct ccs_site *site)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    struct ccs_error err;
+
+    assert_non_null(ctx);
+    SSL_CTX_set_max_proto_version(ctx, f->version);
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_info_callback(ctx, farm_info);
+    assert_int_equal(SSL_CTX_set_session_id_context(ctx, (const uint8_t *)"farm", 4), 1);
+    assert_int_equal(ccs_gate_attach(ctx, site, &f->host, &err), CCS_OK);
+    assert_int_equal(ERR_peek_error(), 0);
+    return ctx;
+}
+
+static int setup(void **state)
+{
+    struct farm *f = calloc(1, sizeof(*f));
+    int version = *(int *)*state;
+
+    assert_non_null(f);
+    farm = f;
+    f->version = version;
+    f->ca = ccs_pki_ca_new();
+    f->ccs.otherwise = CCS_ENOTFOUND;
+    f->one = kit_site("one", NULL, NULL, &f->ccs);
+    f->two = kit_site("two", NULL, NULL, &f->ccs);
+    f->host = (struct ccs_gate_host){.choose = farm_choose,
+                                     .resume = farm_resume,
+                                     .rejected = farm_rejected,
+                                     .next_servername = farm_servername,
+                                     .next_servername_arg = f,
+                                     .arg = f};
+    f->first = farm_ctx(f, f->one);
+    f->second = farm_ctx(f, f->two);
+    f->plain = farm_ctx(f, NULL);
+    kit_own_cert(f->plain, f->ca, "plain.example");
+    f->client = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_max_proto_version(f->client, version);
+    SSL_CTX_set_min_proto_version(f->client, version);
+    f->a = kit_cred(f->ca, "a.example", CCS_PKI_P256);
+    f->a2 = kit_cred(f->ca, "a2.example", CCS_PKI_P256);
+    f->b = kit_cred(f->ca, "b.example", CCS_PKI_P256);
+    fake_put(&f->ccs, "a.example", f->a, CCS_OK, 0);
+    fake_put(&f->ccs, "a2.example", f->a2, CCS_OK, 0);
+    fake_put(&f->ccs, "b.example", f->b, CCS_OK, 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct farm *f = *state;
+
+    SSL_CTX_free(f->first);
+    SSL_CTX_free(f->second);
+    SSL_CTX_free(f->plain);
+    SSL_CTX_free(f->client);
+    ccs_site_free(f->one);
+    ccs_site_free(f->two);
+    fake_clear(&f->ccs);
+    ccs_pki_ca_free(f->ca);
+    free(f);
+    return 0;
+}
+
+/* One whole connection on a fresh link; the session, if asked for, is a new reference. */
+static void visit(struct farm *f, const char *sni, SSL_SESSION *resume, struct link *l)
+{
+    link_open(l, f->first, f->client, sni);
+    if (resume != NULL)
+        assert_int_equal(SSL_set_session(l->client, resume), 1);
+    link_run(l);
+    if (l->resumes == 0 && f->ccs.waiting != NULL) {
+        ccs_dispatch(&f->ccs, 0);
+        link_run(l);
+    }
+}
+
+static SSL_SESSION *session_of(struct farm *f, const char *sni)
+{
+    SSL_SESSION *session;
+    struct link l;
+
+    visit(f, sni, NULL, &l);
+    assert_true(l.client_done && l.server_done);
+    session = SSL_get1_session(l.client);
+    assert_non_null(session);
+    link_close(&l);
+    return session;
+}
+
+/* The certificate served to sni, or the alert, must be these. */
+static void expect_cred(struct farm *f, const char *sni, const struct ccs_cred *cred)
+{
+    struct link l;
+
+    visit(f, sni, NULL, &l);
+    assert_true(link_served(&l, cred));
+    link_close(&l);
+}
+
+static void expect_alert(struct farm *f, const char *sni, int alert)
+{
+    struct link l;
+
+    visit(f, sni, NULL, &l);
+    assert_false(l.client_done && l.server_done);
+    assert_int_equal(l.alert, alert);
+    assert_int_equal(l.rejected, 1);
+    link_close(&l);
+}
+
+/* -- warm and suspended -------------------------------------------------------------------- */
+
+static void warm(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    for (int ahead = 0; ahead < 2; ahead++) {
+        SSL_CTX_set_read_ahead(f->first, ahead);
+        link_open(&l, f->first, f->client, "A.Example.");
+        link_run(&l);
+        assert_true(link_served(&l, f->a));
+        assert_string_equal(l.name, "a.example");
+        assert_string_equal(f->ccs.asked, "a.example");
+        assert_int_equal(l.chosen, 1);
+        assert_int_equal(l.resumes, 0);
+        assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+        assert_ptr_equal(SSL_get_wbio(l.server), l.socket);
+        assert_non_null(ccs_ssl_answer(l.server));
+        assert_int_equal(ccs_ssl_answer(l.server)->code, CCS_OK);
+        assert_int_equal(ccs_ssl_answer(l.server)->result, CCS_RESULT_HIT);
+        assert_ptr_equal(ccs_ssl_answer(l.server)->cred, f->a);
+        link_close(&l);
+    }
+    assert_int_equal(f->ccs.starts, 2);
+    assert_int_equal(f->ccs.pending, 0);
+}
+
+/* A warm handshake reads the socket exactly as often as one without a gate. */
+static void no_more_reads(void **state)
+{
+    struct farm *f = *state;
+    SSL_CTX *stock = SSL_CTX_new(TLS_server_method());
+    struct link l;
+    unsigned reads;
+
+    kit_own_cert(stock, f->ca, "a.example");
+    for (int ahead = 0; ahead < 2; ahead++) {
+        SSL_CTX_set_read_ahead(stock, ahead);
+        SSL_CTX_set_read_ahead(f->first, ahead);
+        SSL_CTX_set_max_proto_version(stock, f->version);
+        link_open(&l, stock, f->client, "a.example");
+        link_run(&l);
+        assert_true(l.server_done);
+        reads = l.reads;
+        link_close(&l);
+        link_open(&l, f->first, f->client, "a.example");
+        link_run(&l);
+        assert_true(l.server_done);
+        assert_int_equal(l.reads, reads);
+        link_close(&l);
+    }
+    SSL_CTX_free(stock);
+}
+
+static void suspended(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+    char octet;
+
+    for (int ahead = 0; ahead < 2; ahead++) {
+        SSL_CTX_set_read_ahead(f->first, ahead);
+        f->ccs.names[0].cold = 1;
+        link_open(&l, f->first, f->client, "a.example");
+        link_run(&l);
+        assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+        assert_non_null(f->ccs.waiting);
+        assert_null(ccs_ssl_answer(l.server));
+        assert_ptr_not_equal(SSL_get_rbio(l.server), l.socket);
+        assert_ptr_equal(SSL_get_wbio(l.server), l.socket);
+        assert_int_equal(recv(l.fd[1], &octet, 1, 0), -1);
+        for (int i = 0; i < 3; i++) { /* woken for nothing */
+            link_serve(&l);
+            assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+        }
+        assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
+        assert_int_equal(l.resumes, 1);
+        link_run(&l);
+        assert_true(link_served(&l, f->a));
+        assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+        assert_int_equal(ccs_ssl_answer(l.server)->result, CCS_RESULT_LOADED);
+        link_close(&l);
+    }
+    assert_int_equal(f->ccs.cancels, 0);
+}
+
+/* Data goes through in both directions once the gate has gone. */
+static void talk(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+    char buf[8];
+
+    f->ccs.names[0].cold = 1;
+    visit(f, "a.example", NULL, &l);
+    assert_true(link_served(&l, f->a));
+    assert_int_equal(SSL_write(l.client, "hello", 5), 5);
+    link_run(&l);
+    assert_int_equal(SSL_read(l.server, buf, sizeof(buf)), 5);
+    assert_memory_equal(buf, "hello", 5);
+    assert_int_equal(SSL_write(l.server, "olleh", 5), 5);
+    assert_int_equal(recv(l.fd[1], buf, 1, MSG_PEEK), 1);
+    link_close(&l);
+}
+
+/* -- pieces -------------------------------------------------------------------------------- */
+
+/* arg: how many octets */
+static int pad_add(SSL *ssl, unsigned type, unsigned context, const unsigned char **out,
+                   size_t *len, X509 *x, size_t index, int *alert, void *arg)
+{
+    static const unsigned char padding[1 << 16];
+
+    (void)ssl, (void)type, (void)context, (void)x, (void)index, (void)alert;
+    *out = padding;
+    *len = *(size_t *)arg;
+    return 1;
+}
+
+static void pad(SSL_CTX *client, size_t *octets)
+{
+    assert_int_equal(SSL_CTX_add_custom_ext(client, 0xff5c, SSL_EXT_CLIENT_HELLO, pad_add, NULL,
+                                            octets, NULL, NULL),
+                     1);
+}
+
+static void pieces(void **state)
+{
+    struct farm *f = *state;
+    const size_t sizes[][2] = {{1, 0},  {3, 0},  {0, 1},   {0, 7},    {0, 50},
+                               {1, 50}, {3, 50}, {100, 7}, {1000, 0}, {5, 1}};
+    struct link l;
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        for (int how = 0; how < 4; how++) {
+            SSL_CTX_set_read_ahead(f->first, how & 1);
+            f->ccs.names[0].cold = how >> 1;
+            link_open(&l, f->first, f->client, "a.example");
+            l.segment = sizes[i][0];
+            l.record = sizes[i][1];
+            link_run(&l);
+            if (how >> 1) {
+                assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
+                link_run(&l);
+            }
+            assert_true(link_served(&l, f->a));
+            assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+            assert_int_equal(l.chosen, 1);
+            link_close(&l);
+        }
+}
+
+static void large_hello(void **state)
+{
+    struct farm *f = *state;
+    size_t octets = 20000;
+    struct link l;
+
+    pad(f->client, &octets);
+    for (int how = 0; how < 4; how++) {
+        SSL_CTX_set_read_ahead(f->first, how & 1);
+        f->ccs.names[0].cold = how >> 1;
+        link_open(&l, f->first, f->client, "a.example");
+        l.segment = 1400;
+        link_run(&l);
+        if (how >> 1) {
+            assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
+            link_run(&l);
+        }
+        assert_true(link_served(&l, f->a));
+        link_close(&l);
+    }
+}
+
+/* A visit without a name whose hello is a little larger than what the gate reads of it. */
+static void visit_at_length(struct farm *f, size_t *padding, SSL_SESSION *session, struct link *l)
+{
+    *padding = 0;
+    link_open(l, f->first, f->client, NULL);
+    if (session != NULL)
+        assert_int_equal(SSL_set_session(l->client, session), 1);
+    assert_int_equal(SSL_do_handshake(l->client), -1);
+    *padding = CCS_HELLO_LIMIT - BIO_ctrl_pending(l->out);
+    link_close(l);
+    visit(f, NULL, session, l);
+    assert_int_equal(l->chosen, 0);
+    *padding = 0;
+}
+
+/*
+ * A hello that the gate gives up on, though OpenSSL reads it: memory answers, and no session is
+ * resumed. The one that is made belongs to the name that was served, and to no other.
+ */
+static void beyond_limit(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session;
+    size_t padding;
+    struct link l;
+
+    ccs_site_free(f->one);
+    f->one = kit_site("one", "a.example", NULL, &f->ccs);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    pad(f->client, &padding);
+    visit_at_length(f, &padding, NULL, &l);
+    assert_true(link_served(&l, f->a));
+    session = SSL_get1_session(l.client);
+    link_close(&l);
+    visit_at_length(f, &padding, session, &l);
+    assert_true(link_served(&l, f->a));
+    assert_false(SSL_session_reused(l.client));
+    link_close(&l);
+    visit(f, "a2.example", session, &l);
+    assert_true(link_served(&l, f->a2));
+    assert_false(SSL_session_reused(l.client));
+    link_close(&l);
+    visit(f, NULL, session, &l);
+    assert_true(l.client_done && l.server_done);
+    assert_true(SSL_session_reused(l.client));
+    link_close(&l);
+    SSL_SESSION_free(session);
+}
+
+/* OpenSSL refuses a name with a NUL in it. Nobody is asked about the half before. */
+static void nul_in_name(void **state)
+{
+    struct farm *f = *state;
+    const struct ccs_tls_spec spec = {.raw_sni = (const unsigned char *)"a.example\0.evil",
+                                      .raw_sni_len = 15};
+    uint8_t hello[4096];
+    unsigned char *mended;
+    struct link l;
+    size_t len;
+    int n;
+
+    link_open(&l, f->first, f->client, "a.example");
+    assert_int_equal(SSL_do_handshake(l.client), -1);
+    n = BIO_read(l.out, hello, sizeof(hello));
+    assert_true(n > 0);
+    mended = ccs_tls_hello_rewrite(&spec, hello, (size_t)n, &len);
+    link_send(&l, mended, len);
+    free(mended);
+    link_client_step(&l);
+    assert_int_equal(l.alert, SSL_AD_UNRECOGNIZED_NAME);
+    assert_int_equal(l.chosen, 0);
+    assert_int_equal(f->ccs.starts, 0);
+    link_close(&l);
+}
+
+/* What is not a ClientHello is OpenSSL's to refuse. */
+static void garbage(void **state)
+{
+    struct farm *f = *state;
+    static const char http[] = "GET / HTTP/1.0\r\n\r\n";
+    struct link l;
+
+    link_open(&l, f->first, f->client, "a.example");
+    link_send(&l, (const uint8_t *)http, sizeof(http) - 1);
+    assert_int_equal(l.server_error, SSL_ERROR_SSL);
+    assert_int_equal(l.chosen, 0);
+    assert_null(ccs_ssl_answer(l.server));
+    link_close(&l);
+}
+
+/* -- refusals ------------------------------------------------------------------------------ */
+
+static void unknown(void **state)
+{
+    struct farm *f = *state;
+
+    expect_alert(f, "nobody.example", SSL_AD_UNRECOGNIZED_NAME);
+    fake_put(&f->ccs, "nobody.example", NULL, CCS_ENOTFOUND, 1);
+    expect_alert(f, "nobody.example", SSL_AD_UNRECOGNIZED_NAME);
+    expect_alert(f, "192.0.2.1", SSL_AD_UNRECOGNIZED_NAME);
+    expect_alert(f, "not_a..name", SSL_AD_UNRECOGNIZED_NAME);
+    expect_alert(f, ".", SSL_AD_UNRECOGNIZED_NAME);
+    expect_cred(f, "a.example", f->a);
+}
+
+static void unavailable(void **state)
+{
+    struct farm *f = *state;
+    static const int codes[] = {CCS_EUNAVAIL,      CCS_EBUSY,  CCS_ETIMEDOUT, CCS_ECLOSED,
+                                CCS_ENOMEM,        CCS_ESSL,   CCS_EPASSWORD, CCS_EDAMAGED,
+                                CCS_ENAMEMISMATCH, CCS_EACCESS};
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        fake_put(&f->ccs, "down.example", NULL, codes[i], 0);
+        expect_alert(f, "down.example", SSL_AD_INTERNAL_ERROR);
+        fake_put(&f->ccs, "down.example", NULL, codes[i], 1);
+        expect_alert(f, "down.example", SSL_AD_INTERNAL_ERROR);
+    }
+    ccs_site_bind(f->one, NULL);
+    expect_alert(f, "a.example", SSL_AD_INTERNAL_ERROR);
+}
+
+/* What the host is told, and what it finds afterwards. */
+static void told(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    visit(f, "nobody.example", NULL, &l);
+    assert_int_equal(l.refusal.code, CCS_ENOTFOUND);
+    assert_string_equal(l.refusal.error.text, "scripted -4");
+    assert_non_null(ccs_ssl_answer(l.server));
+    assert_int_equal(ccs_ssl_answer(l.server)->code, CCS_ENOTFOUND);
+    assert_null(ccs_ssl_answer(l.server)->cred);
+    link_close(&l);
+    visit(f, "bad name.example", NULL, &l);
+    assert_int_equal(l.refusal.code, CCS_ENAME);
+    assert_string_equal(l.name, "bad name.example");
+    link_close(&l);
+}
+
+static void next_refuses(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    fake_put(&f->ccs, "banned.example", ccs_cred_ref(f->b), CCS_OK, 0);
+    visit(f, "banned.example", NULL, &l);
+    assert_int_equal(l.alert, SSL_AD_ACCESS_DENIED);
+    assert_int_equal(l.rejected, 0);
+    link_close(&l);
+}
+
+static void no_name(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    expect_alert(f, NULL, SSL_AD_UNRECOGNIZED_NAME);
+    assert_int_equal(f->ccs.starts, 0);
+    ccs_site_free(f->one);
+    f->one = kit_site("one", "a.example", NULL, &f->ccs);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    for (int cold = 0; cold < 2; cold++) {
+        f->ccs.names[0].cold = cold;
+        visit(f, NULL, NULL, &l);
+        assert_true(link_served(&l, f->a));
+        assert_string_equal(l.name, "");
+        link_close(&l);
+    }
+}
+
+static void fallback(void **state)
+{
+    struct farm *f = *state;
+    static const char *const names[] = {"nobody.example", NULL, "192.0.2.1", "down.example"};
+    struct link l;
+
+    ccs_site_free(f->one);
+    f->one = kit_site("one", NULL, "fallback", &f->ccs);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    fake_put(&f->ccs, "down.example", NULL, CCS_EUNAVAIL, 1);
+    /* Without a certificate of its own there is nothing to fall back to. */
+    expect_alert(f, "nobody.example", SSL_AD_UNRECOGNIZED_NAME);
+    kit_own_cert(f->first, f->ca, "own.example");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        visit(f, names[i], NULL, &l);
+        assert_true(link_served_name(&l, "own.example"));
+        assert_int_equal(ccs_ssl_answer(l.server)->result, CCS_RESULT_FALLBACK);
+        assert_true(ccs_ssl_answer(l.server)->code < 0);
+        assert_null(ccs_ssl_answer(l.server)->cred);
+        assert_int_equal(l.rejected, 0);
+        link_close(&l);
+    }
+    expect_cred(f, "a.example", f->a);
+}
+
+/* A certificate of the server's own does not weaken `reject`. */
+static void own_cert_but_reject(void **state)
+{
+    struct farm *f = *state;
+
+    kit_own_cert(f->first, f->ca, "own.example");
+    expect_alert(f, "nobody.example", SSL_AD_UNRECOGNIZED_NAME);
+    expect_alert(f, NULL, SSL_AD_UNRECOGNIZED_NAME);
+    expect_cred(f, "a.example", f->a);
+}
+
+/* -- leaving early ------------------------------------------------------------------------- */
+
+static void left(struct farm *f, int reset, size_t ahead)
+{
+    static const uint8_t more[4096];
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    struct link l;
+
+    f->ccs.names[0].cold = 1;
+    f->ccs.cancels = 0;
+    link_open(&l, f->first, f->client, "a.example");
+    SSL_set_read_ahead(l.server, (int)(ahead & 1));
+    link_run(&l);
+    assert_non_null(f->ccs.waiting);
+    link_send(&l, more, ahead);
+    assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+    if (reset) {
+        /* Unread data makes a closed socket pair answer with a reset. */
+        assert_int_equal(send(l.fd[0], "x", 1, MSG_NOSIGNAL), 1);
+        setsockopt(l.fd[1], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    }
+    close(l.fd[1]);
+    l.fd[1] = -1;
+    link_serve(&l);
+    assert_int_equal(f->ccs.cancels, 1);
+    assert_null(f->ccs.waiting);
+    assert_true(l.server_rv <= 0);
+    assert_int_equal(l.server_error, reset ? SSL_ERROR_SYSCALL : SSL_ERROR_SSL);
+    assert_null(ccs_ssl_answer(l.server));
+    link_close(&l);
+    assert_int_equal(f->ccs.cancels, 1);
+    assert_int_equal(l.resumes, 0);
+}
+
+static void closed(void **state)
+{
+    left(*state, 0, 0);
+    left(*state, 0, 1);
+    left(*state, 0, 3000);
+}
+
+static void reset(void **state)
+{
+    left(*state, 1, 0);
+    left(*state, 1, 3000);
+}
+
+/* It closes together with what it says: no later event will tell. */
+static void closed_at_once(void **state)
+{
+    struct farm *f = *state;
+    uint8_t hello[4096];
+    struct link l;
+    int n;
+
+    f->ccs.names[0].cold = 1;
+    link_open(&l, f->first, f->client, "a.example");
+    assert_int_equal(SSL_do_handshake(l.client), -1);
+    n = BIO_read(l.out, hello, sizeof(hello));
+    assert_true(n > 0);
+    assert_int_equal(send(l.fd[1], hello, (size_t)n, 0), n);
+    close(l.fd[1]);
+    l.fd[1] = -1;
+    link_serve(&l);
+    assert_int_equal(l.server_error, SSL_ERROR_SSL);
+    assert_int_equal(f->ccs.pending, 1);
+    assert_int_equal(f->ccs.cancels, 1);
+    link_close(&l);
+}
+
+static void freed(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    f->ccs.names[0].cold = 1;
+    link_open(&l, f->first, f->client, "a.example");
+    link_run(&l);
+    assert_non_null(f->ccs.waiting);
+    SSL_free(l.server);
+    l.server = NULL;
+    assert_int_equal(f->ccs.cancels, 1);
+    assert_int_equal(ccs_dispatch(&f->ccs, 0), 0);
+    assert_int_equal(l.resumes, 0);
+    link_close(&l);
+
+    /* Also between the answer and the next step. */
+    f->ccs.names[0].cold = 1;
+    link_open(&l, f->first, f->client, "a.example");
+    link_run(&l);
+    assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
+    link_close(&l);
+}
+
+/* The host puts another BIO in the gate's place while it waits. */
+static void bio_replaced(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    f->ccs.names[0].cold = 1;
+    link_open(&l, f->first, f->client, "a.example");
+    link_run(&l);
+    assert_non_null(f->ccs.waiting);
+    assert_int_equal(BIO_up_ref(l.socket), 1);
+    SSL_set0_rbio(l.server, l.socket);
+    assert_int_equal(f->ccs.cancels, 1);
+    assert_null(f->ccs.waiting);
+    link_serve(&l);
+    assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+    link_close(&l);
+}
+
+/* A client that sends without end while it waits is not read without end. */
+static void flood(void **state)
+{
+    struct farm *f = *state;
+    static uint8_t more[1 << 14];
+    struct link l;
+    size_t sent = 0;
+    ssize_t n;
+
+    f->ccs.names[0].cold = 1;
+    link_open(&l, f->first, f->client, "a.example");
+    link_run(&l);
+    assert_non_null(f->ccs.waiting);
+    for (int idle = 0; idle < 2 && sent < 1 << 22;) {
+        n = send(l.fd[1], more, sizeof(more), MSG_NOSIGNAL);
+        if (n > 0)
+            sent += (size_t)n;
+        else
+            idle++;
+        link_serve(&l);
+        assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+    }
+    assert_true(sent < 1 << 21);
+    assert_true(BIO_pending(SSL_get_rbio(l.server)) <= 1 << 16);
+    assert_int_equal(BIO_eof(SSL_get_rbio(l.server)), 0);
+    assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
+    link_serve(&l);
+    link_close(&l);
+}
+
+/* -- several hellos ------------------------------------------------------------------------ */
+
+static void hello_retry(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session;
+    struct link l;
+
+    SSL_CTX_set1_groups_list(f->client, "X25519:P-256");
+    SSL_CTX_set1_groups_list(f->first, "P-256");
+    for (int cold = 0; cold < 2; cold++) {
+        f->ccs.names[0].cold = cold;
+        f->switched = 0;
+        visit(f, "a.example", NULL, &l);
+        assert_true(link_served(&l, f->a));
+        assert_int_equal(f->switched, f->version == TLS1_3_VERSION ? 2 : 1);
+        assert_int_equal(l.chosen, 1);
+        link_close(&l);
+        visit(f, "nobody.example", NULL, &l);
+        assert_int_equal(l.alert, SSL_AD_UNRECOGNIZED_NAME);
+        link_close(&l);
+    }
+    session = session_of(f, "a.example");
+    f->switched = 0;
+    visit(f, "a.example", session, &l);
+    assert_true(SSL_session_reused(l.client));
+    assert_int_equal(f->switched, f->version == TLS1_3_VERSION ? 2 : 1);
+    link_close(&l);
+    SSL_SESSION_free(session);
+}
+
+/* Opens with one name and answers the retry request with another. */
+static void retry_as(struct farm *f, const char *first, const char *second, struct link *l)
+{
+    link_open(l, f->first, f->client, first);
+    link_client_step(l);
+    assert_int_equal(SSL_set_tlsext_host_name(l->client, second), 1);
+    link_run(l);
+}
+
+static void retry_with_another_name(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    if (f->version != TLS1_3_VERSION)
+        return;
+    SSL_CTX_set1_groups_list(f->client, "X25519:P-256");
+    SSL_CTX_set1_groups_list(f->first, "P-256");
+    SSL_CTX_set1_groups_list(f->second, "P-256");
+    retry_as(f, "a.example", "a2.example", &l);
+    assert_true(link_served(&l, f->a2));
+    assert_ptr_equal(ccs_ssl_answer(l.server)->cred, f->a2);
+    link_close(&l);
+
+    f->ccs.names[1].cold = 1;
+    retry_as(f, "a.example", "a2.example", &l);
+    assert_int_equal(l.alert, SSL_AD_INTERNAL_ERROR);
+    assert_int_equal(l.refusal.code, CCS_EUNAVAIL);
+    assert_string_equal(f->ccs.asked, "a.example");
+    assert_int_equal(f->ccs.pending, 1); /* asked for, for the next client */
+    assert_int_equal(f->ccs.cancels, 1);
+    link_close(&l);
+
+    retry_as(f, "a.example", "nobody.example", &l);
+    assert_int_equal(l.alert, SSL_AD_UNRECOGNIZED_NAME);
+    link_close(&l);
+
+    retry_as(f, "a.example", "b.example", &l);
+    assert_true(link_served(&l, f->b));
+    link_close(&l);
+
+    /* What was attached for the first name must not stand in for a fallback. */
+    ccs_site_free(f->one);
+    f->one = kit_site("one", NULL, "fallback", &f->ccs);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    kit_own_cert(f->first, f->ca, "own.example");
+    retry_as(f, "a.example", "nobody.example", &l);
+    assert_false(link_served(&l, f->a));
+    link_close(&l);
+}
+
+static void renegotiation(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    if (f->version != TLS1_2_VERSION)
+        return;
+    SSL_CTX_set_options(f->first, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+    visit(f, "a.example", NULL, &l);
+    assert_true(link_served(&l, f->a));
+    f->switched = 0;
+    assert_int_equal(SSL_renegotiate(l.client), 1);
+    l.client_done = 0;
+    for (int i = 0; i < 10; i++) {
+        uint8_t buf[16];
+
+        link_client_step(&l);
+        SSL_read(l.server, buf, sizeof(buf));
+        assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+        ERR_clear_error();
+    }
+    assert_true(link_served(&l, f->a));
+    assert_int_equal(f->switched, 1);
+    assert_int_equal(l.chosen, 1);
+    assert_int_equal(SSL_num_renegotiations(l.client), 1);
+    link_close(&l);
+}
+
+/* SSL_clear() makes an SSL ready for another connection: it gets a gate again. */
+static void used_again(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    for (int suspend = 0; suspend < 2; suspend++) {
+        f->ccs.names[0].cold = suspend;
+        link_open(&l, f->first, f->client, "a.example");
+        link_run(&l);
+        assert_int_equal(l.server_done, !suspend);
+        l.server_done = l.client_done = l.first_done = 0;
+        assert_int_equal(SSL_clear(l.server), 1);
+        SSL_free(l.client);
+        l.client = SSL_new(f->client);
+        SSL_set_app_data(l.client, (char *)&l);
+        l.in = BIO_new(BIO_s_mem());
+        l.out = BIO_new(BIO_s_mem());
+        SSL_set_bio(l.client, l.in, l.out);
+        SSL_set_connect_state(l.client);
+        SSL_set_tlsext_host_name(l.client, "a2.example");
+        while (recv(l.fd[1], &(char){0}, 1, 0) == 1)
+            ;
+        f->ccs.names[1].cold = 1;
+        link_run(&l);
+        assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
+        link_run(&l);
+        assert_true(link_served(&l, f->a2));
+        assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+        link_close(&l);
+    }
+}
+
+/* A copy of an SSL knows nothing of the original's connection. */
+static void copied(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+    SSL *copy;
+
+    visit(f, "a.example", NULL, &l);
+    assert_int_equal(SSL_clear(l.server), 1);
+    copy = SSL_dup(l.server);
+    assert_non_null(copy);
+    assert_ptr_not_equal(copy, l.server);
+    assert_null(ccs_ssl_answer(copy));
+    SSL_free(copy);
+    l.server_done = 0;
+    link_close(&l);
+}
+
+/* -- sessions ------------------------------------------------------------------------------ */
+
+/* With tickets, and with the server's own cache. */
+static void resumption(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session;
+    struct link l;
+
+    for (int how = 0; how < 2; how++) {
+        if (how == 1)
+            SSL_CTX_set_options(f->first, SSL_OP_NO_TICKET);
+        session = session_of(f, "a.example");
+        for (int cold = 0; cold < 2; cold++) {
+            f->ccs.names[0].cold = cold;
+            visit(f, "a.example", session, &l);
+            assert_true(l.client_done && l.server_done);
+            assert_true(SSL_session_reused(l.client));
+            assert_int_equal(ccs_ssl_answer(l.server)->code, CCS_OK);
+            link_close(&l);
+        }
+        /* Another host of the same site, and of another one: its own certificate, no resumption. */
+        visit(f, "a2.example", session, &l);
+        assert_false(SSL_session_reused(l.client));
+        assert_true(link_served(&l, f->a2));
+        link_close(&l);
+        visit(f, "b.example", session, &l);
+        assert_false(SSL_session_reused(l.client));
+        assert_true(link_served(&l, f->b));
+        link_close(&l);
+        visit(f, "plain.example", session, &l);
+        assert_false(SSL_session_reused(l.client));
+        assert_true(link_served_name(&l, "plain.example"));
+        link_close(&l);
+        visit(f, "nobody.example", session, &l);
+        assert_int_equal(l.alert, SSL_AD_UNRECOGNIZED_NAME);
+        link_close(&l);
+        SSL_SESSION_free(session);
+    }
+}
+
+static void resumption_ends_with_the_file(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session = session_of(f, "a.example");
+    struct link l;
+
+    f->a = NULL;
+    fake_put(&f->ccs, "a.example", NULL, CCS_ENOTFOUND, 0);
+    visit(f, "a.example", session, &l);
+    assert_int_equal(l.alert, SSL_AD_UNRECOGNIZED_NAME);
+    assert_int_equal(l.rejected, 1);
+    link_close(&l);
+    /* Only its password is missing: the store does hold it. */
+    fake_put(&f->ccs, "a.example", NULL, CCS_EPASSWORD, 1);
+    visit(f, "a.example", session, &l);
+    assert_int_equal(l.alert, SSL_AD_INTERNAL_ERROR);
+    link_close(&l);
+    SSL_SESSION_free(session);
+}
+
+static void resumption_without_name(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session;
+    struct link l;
+
+    ccs_site_free(f->one);
+    f->one = kit_site("one", "a.example", NULL, &f->ccs);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    session = session_of(f, NULL);
+    visit(f, NULL, session, &l);
+    assert_true(SSL_session_reused(l.client));
+    link_close(&l);
+    visit(f, "a2.example", session, &l);
+    assert_false(SSL_session_reused(l.client));
+    assert_true(link_served(&l, f->a2));
+    link_close(&l);
+    SSL_SESSION_free(session);
+}
+
+static void client_certificates(void **state)
+{
+    struct farm *f = *state;
+    struct ccs_pki_spec spec = {.names = "someone", .key = CCS_PKI_P256};
+    struct ccs_pki_leaf leaf = {0};
+    SSL_SESSION *session;
+    struct link l;
+    X509 *peer;
+
+    ccs_pki_issue(f->ca, &spec, &leaf);
+    assert_int_equal(SSL_CTX_use_cert_and_key(f->client, leaf.cert, leaf.key, leaf.chain, 1), 1);
+    ccs_pki_leaf_clear(&leaf);
+    SSL_CTX_set_verify(f->first, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(f->first), f->ca->root);
+    for (int cold = 0; cold < 2; cold++) {
+        f->ccs.names[0].cold = cold;
+        visit(f, "a.example", NULL, &l);
+        assert_true(link_served(&l, f->a));
+        peer = SSL_get0_peer_certificate(l.server);
+        assert_non_null(peer);
+        link_close(&l);
+    }
+    session = session_of(f, "a.example");
+    visit(f, "a.example", session, &l);
+    assert_true(SSL_session_reused(l.client));
+    assert_non_null(SSL_get0_peer_certificate(l.server));
+    link_close(&l);
+    SSL_SESSION_free(session);
+}
+
+static void early_data(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session;
+    struct link l;
+    size_t written;
+
+    if (f->version != TLS1_3_VERSION)
+        return;
+    SSL_CTX_set_max_early_data(f->first, 1000);
+    for (int how = 0; how < 4; how++) {
+        SSL_CTX_set_read_ahead(f->first, how & 1);
+        session = session_of(f, "a.example");
+        f->ccs.names[0].cold = how >> 1;
+        link_open(&l, f->first, f->client, "a.example");
+        l.early = 1;
+        assert_int_equal(SSL_set_session(l.client, session), 1);
+        assert_int_equal(SSL_write_early_data(l.client, "early", 5, &written), 1);
+        link_run(&l);
+        if (how >> 1) {
+            assert_int_equal(l.early_len, 0);
+            assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
+            link_serve(&l);
+        }
+        for (int i = 0; i < 4; i++) {
+            link_run(&l);
+            link_serve(&l);
+        }
+        assert_true(l.client_done && l.server_done);
+        assert_int_equal(SSL_get_early_data_status(l.client), SSL_EARLY_DATA_ACCEPTED);
+        assert_int_equal(l.early_len, 5);
+        assert_memory_equal(l.early_data, "early", 5);
+        assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+        link_close(&l);
+        SSL_SESSION_free(session);
+    }
+}
+
+/* -- contexts ------------------------------------------------------------------------------ */
+
+static void switched(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    for (int cold = 0; cold < 2; cold++) {
+        f->ccs.names[2].cold = cold;
+        visit(f, "b.example", NULL, &l);
+        assert_true(link_served(&l, f->b));
+        assert_int_equal(l.rejected, 0);
+        assert_ptr_equal(SSL_get_SSL_CTX(l.server), f->second);
+        link_close(&l);
+    }
+    f->ccs.starts = 0;
+    visit(f, "plain.example", NULL, &l);
+    assert_true(link_served_name(&l, "plain.example"));
+    assert_null(ccs_ssl_answer(l.server));
+    assert_int_equal(f->ccs.starts, 0);
+    assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+    link_close(&l);
+    expect_alert(f, "bnobody.example", SSL_AD_UNRECOGNIZED_NAME);
+}
+
+/* The host names another site than the one whose context then is in force. */
+static void host_contradicts_itself(void **state)
+{
+    struct farm *f = *state;
+    struct ccs other = {.otherwise = CCS_ENOTFOUND};
+    SSL_SESSION *session;
+    struct link l;
+
+    /* Site two has a store of its own, in which b.example is someone else's. */
+    f->liar = 1;
+    fake_put(&other, "b.example", ccs_cred_ref(f->a2), CCS_OK, 0);
+    ccs_site_bind(f->two, &other);
+    expect_cred(f, "b.example", f->a2);
+    session = session_of(f, "b.example");
+    visit(f, "b.example", session, &l);
+    assert_false(SSL_session_reused(l.client));
+    assert_true(link_served(&l, f->a2));
+    link_close(&l);
+    SSL_SESSION_free(session);
+    fake_put(&other, "b.example", NULL, CCS_ENOTFOUND, 0);
+    expect_alert(f, "b.example", SSL_AD_UNRECOGNIZED_NAME);
+
+    /* And the session of a context without a store never is one of a site. */
+    session = session_of(f, "plain.example");
+    visit(f, "a.example", session, &l);
+    assert_false(SSL_session_reused(l.client));
+    assert_true(link_served(&l, f->a));
+    link_close(&l);
+    SSL_SESSION_free(session);
+    fake_clear(&other);
+}
+
+/* An info callback of the SSL's own keeps the gate out: memory answers, or the next client. */
+static void without_gate(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session = NULL;
+    struct link l;
+
+    for (int turn = 0; turn < 4; turn++) {
+        f->ccs.names[0].cold = turn == 2;
+        link_open(&l, f->first, f->client, turn == 3 ? "nobody.example" : "a.example");
+        SSL_set_info_callback(l.server, farm_info);
+        if (turn == 1)
+            SSL_set_session(l.client, session);
+        link_run(&l);
+        if (turn < 2) {
+            assert_true(link_served(&l, f->a));
+            assert_false(SSL_session_reused(l.client));
+        } else {
+            assert_int_equal(l.alert, turn == 2 ? SSL_AD_INTERNAL_ERROR : SSL_AD_UNRECOGNIZED_NAME);
+            assert_int_equal(f->ccs.pending, 1);
+            assert_null(f->ccs.waiting);
+        }
+        assert_int_equal(l.chosen, 0);
+        if (turn == 0)
+            session = SSL_get1_session(l.client);
+        link_close(&l);
+    }
+    SSL_SESSION_free(session);
+}
+
+static void chained(void **state)
+{
+    struct farm *f = *state;
+    SSL_CTX *stock = SSL_CTX_new(TLS_server_method());
+    struct link l;
+    unsigned infos;
+
+    kit_own_cert(stock, f->ca, "a.example");
+    SSL_CTX_set_max_proto_version(stock, f->version);
+    SSL_CTX_set_info_callback(stock, farm_info);
+    link_open(&l, stock, f->client, "a.example");
+    link_run(&l);
+    infos = f->infos;
+    assert_true(infos > 5);
+    link_close(&l);
+    SSL_CTX_free(stock);
+
+    /* However often it is attached, each event is passed on once. */
+    for (int i = 0; i < 3; i++) {
+        f->infos = 0;
+        visit(f, "a.example", NULL, &l);
+        assert_int_equal(f->infos, infos);
+        link_close(&l);
+        assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    }
+}
+
+/* A context that the host forgot to attach: the gate finds its way out all the same. */
+static void unattached(void **state)
+{
+    struct farm *f = *state;
+    struct link l;
+
+    SSL_CTX_free(f->plain);
+    f->plain = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_set_max_proto_version(f->plain, f->version);
+    kit_own_cert(f->plain, f->ca, "plain.example");
+    visit(f, "plain.example", NULL, &l);
+    assert_true(link_served_name(&l, "plain.example"));
+    assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
+    assert_true(f->infos > 0);
+    link_close(&l);
+}
+
+static int other_servername(SSL *ssl, int *alert, void *arg)
+{
+    (void)ssl, (void)alert;
+    ++*(unsigned *)arg;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void attached_again(void **state)
+{
+    struct farm *f = *state;
+    struct ccs_gate_host host = f->host;
+    unsigned calls = 0;
+    struct link l;
+
+    host.next_servername = other_servername;
+    host.next_servername_arg = &calls;
+    host.rejected = NULL;
+    assert_int_equal(ccs_gate_attach(f->first, f->two, &host, NULL), CCS_OK);
+    f->switched = 0;
+    /* choose still says "one", but "two" is in force now. */
+    visit(f, "a.example", NULL, &l);
+    assert_true(link_served(&l, f->a));
+    assert_int_equal(calls, 1);
+    assert_int_equal(f->switched, 0);
+    link_close(&l);
+    visit(f, "nobody.example", NULL, &l);
+    assert_int_equal(l.alert, SSL_AD_UNRECOGNIZED_NAME);
+    assert_int_equal(l.rejected, 0);
+    link_close(&l);
+
+    /* Without a site the context is the server's alone again. */
+    assert_int_equal(ccs_gate_attach(f->first, NULL, &host, NULL), CCS_OK);
+    kit_own_cert(f->first, f->ca, "own.example");
+    visit(f, "a.example", NULL, &l);
+    assert_true(link_served_name(&l, "own.example"));
+    link_close(&l);
+}
+
+static void bad_arguments(void **state)
+{
+    struct farm *f = *state;
+    struct ccs_gate_host host = f->host;
+    struct ccs_error err = {0};
+
+    assert_int_equal(ccs_gate_attach(NULL, f->one, &host, &err), CCS_EINVAL);
+    assert_int_equal(err.code, CCS_EINVAL);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, NULL, NULL), CCS_EINVAL);
+    host.choose = NULL;
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &host, NULL), CCS_EINVAL);
+    host = f->host;
+    host.resume = NULL;
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &host, NULL), CCS_EINVAL);
+    assert_int_equal(ccs_ssl_ctx_attach(f->first, f->one, &err), CCS_EINVAL);
+    expect_cred(f, "a.example", f->a);
+}
+
+#define EACH(test)                                                                                 \
+    {#test " TLS 1.2", test, setup, teardown, &versions[0]},                                       \
+    {                                                                                              \
+#test " TLS 1.3", test, setup, teardown, &versions[1]                                      \
+    }
+
+int main(void)
+{
+    static int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    const struct CMUnitTest tests[] = {
+        EACH(warm),
+        EACH(no_more_reads),
+        EACH(suspended),
+        EACH(talk),
+        EACH(pieces),
+        EACH(large_hello),
+        EACH(beyond_limit),
+        EACH(nul_in_name),
+        EACH(garbage),
+        EACH(unknown),
+        EACH(unavailable),
+        EACH(told),
+        EACH(next_refuses),
+        EACH(no_name),
+        EACH(fallback),
+        EACH(own_cert_but_reject),
+        EACH(closed),
+        EACH(reset),
+        EACH(closed_at_once),
+        EACH(freed),
+        EACH(bio_replaced),
+        EACH(flood),
+        EACH(hello_retry),
+        EACH(retry_with_another_name),
+        EACH(renegotiation),
+        EACH(used_again),
+        EACH(copied),
+        EACH(resumption),
+        EACH(resumption_ends_with_the_file),
+        EACH(resumption_without_name),
+        EACH(client_certificates),
+        EACH(early_data),
+        EACH(switched),
+        EACH(host_contradicts_itself),
+        EACH(without_gate),
+        EACH(chained),
+        EACH(unattached),
+        EACH(attached_again),
+        EACH(bad_arguments),
+    };
+
+    signal(SIGPIPE, SIG_IGN); /* as servers do: some clients leave early */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
