@@ -130,8 +130,9 @@ void ccs_close(struct ccs *ccs)
     deadline = ccs_now_ms() + CLOSE_MS;
     atomic_store(&ccs->closing, true);
     ccs_acquire_close(ccs);
-    ended = ccs_refresh_stop(ccs->refresh, CLOSE_MS);
-    if (!ccs_loader_stop(ccs->loader, deadline - ccs_now_ms()))
+    /* The loaders first: they talk to the refresher. One that hangs finds closing when it returns. */
+    ended = ccs_loader_stop(ccs->loader, CLOSE_MS);
+    if (!ccs_refresh_stop(ccs->refresh, deadline - ccs_now_ms()))
         ended = 0;
     ccs_log_deliver(ccs->log, 0);
     /* A thread that hangs in the store still holds on to all of this: it is left to the process. */

@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -89,7 +88,6 @@ static void gate_ask(struct gate *gate, const struct ccs_site *site)
     rv = ccs_acquire_start(site->ccs, handshake->name, handshake->name_len, gate_done, gate,
                            &handshake->answer, &handshake->request);
     if (rv == CCS_PENDING) {
-        handshake->answer.cred = NULL;
         gate->state = GATE_WAIT;
     } else {
         handshake->request = NULL;
@@ -118,21 +116,6 @@ static void gate_decide(struct gate *gate)
     site = gate->host.choose(gate->handshake.ssl, name, len, gate->host.arg);
     if (site != NULL)
         gate_ask(gate, site);
-}
-
-/*
- * The hello cannot be read. OpenSSL mostly refuses it too; if it does not, no session may be
- * resumed, because nothing says for which name that would be right.
- */
-static void gate_give_up(struct gate *gate)
-{
-    uint8_t id[CCS_SITE_SESSION_ID_SIZE];
-
-    gate->state = GATE_PASS;
-    ERR_set_mark();
-    if (RAND_bytes(id, sizeof(id)) == 1)
-        SSL_set_session_id_context(gate->handshake.ssl, id, sizeof(id));
-    ERR_pop_to_mark();
 }
 
 /* -- the filter ---------------------------------------------------------------------------- */
@@ -215,7 +198,7 @@ static int gate_collect(struct gate *gate, BIO *bio, char *out, size_t size, siz
     if (rv == CCS_OK)
         gate_decide(gate);
     else if (rv != CCS_PENDING)
-        gate_give_up(gate);
+        gate->state = GATE_PASS; /* OpenSSL finds out what is wrong with it */
     if (gate->state == GATE_WAIT)
         return gate_hold(gate, bio, out, (size_t)n);
     *got = (size_t)n;
@@ -340,7 +323,6 @@ static struct gate *gate_new(SSL *ssl, const struct ccs_attachment *attachment)
     gate->handshake.site = NULL;
     gate->handshake.request = NULL;
     gate->handshake.decided = 0;
-    gate->handshake.answer.cred = NULL;
     gate->bio = NULL;
     gate->held = NULL;
     gate->held_size = gate->held_len = gate->held_taken = 0;

@@ -145,12 +145,36 @@ static void warn_suspect(struct ccs_refresh *r, const struct glance *g, int susp
     }
 }
 
+static int stop_at_first(const char *file, size_t len, void *arg)
+{
+    (void)file;
+    (void)len;
+    *(int *)arg = 0;
+    return 1;
+}
+
+/*
+ * An empty folder looks like one whose contents were lost, or whose share is not mounted, far more
+ * often than like one that somebody has cleared on purpose.
+ */
+static int is_empty(struct ccs_refresh *r)
+{
+    int empty = 1;
+    int rv;
+
+    ccs_refresh_enter_store(r, r->times.hang_list);
+    rv = ccs_store_list(r->store, stop_at_first, &empty, NULL);
+    return ccs_refresh_leave_store(r) && rv == CCS_OK && empty;
+}
+
 /* Tells of files that are gone for good and keeps the others for another look. */
 static void judge_missing(struct ccs_refresh *r, const struct glance *g)
 {
     struct ccs_looker *l = &r->look;
     const int homely = ccs_same_root(&l->root, &l->home);
-    const int suspect = g->missing_count > (size_t)ccs_later(MISSING_MIN, (int64_t)(g->total / 10));
+    const int suspect = g->missing_count >
+                            (size_t)ccs_later(MISSING_MIN, (int64_t)(g->total / 10)) ||
+                        (g->missing_count > 0 && is_empty(r));
     const int64_t now = ccs_now_ms();
     const int64_t wait = ccs_later(suspect || !homely ? r->times.stale : 0, r->times.apart);
     struct ccs_missing m;

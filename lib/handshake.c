@@ -204,8 +204,6 @@ static int handshake_matches(const struct ccs_handshake *handshake, const char *
         return 1;
     if (sent == NULL || sent[0] == '\0')
         return handshake->unnamed;
-    if (handshake->unnamed)
-        return 0;
     if (ccs_name_canonical(sent, strlen(sent), name, &len) != CCS_OK)
         return handshake->name_len == 0;
     return len == handshake->name_len && memcmp(name, handshake->name, len) == 0;
@@ -361,8 +359,6 @@ int ccs_attachment_set(SSL_CTX *ctx, const struct ccs_attachment *attachment, st
             free(own);
             return ccs_error_set(err, CCS_ENOMEM, "There is no memory to attach a site.");
         }
-    } else if (own->site != NULL && attachment->site == NULL) {
-        SSL_CTX_set_cert_cb(ctx, NULL, NULL);
     }
     *own = *attachment;
     SSL_CTX_set_tlsext_servername_callback(ctx, handshake_servername);

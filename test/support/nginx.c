@@ -197,10 +197,12 @@ int ccs_nginx_test(struct ccs_nginx *nginx, char **output)
 size_t ccs_nginx_workers(const struct ccs_nginx *nginx, int shutting_down,
                          pid_t out[CCS_NGINX_WORKERS])
 {
-    return ccs_process_children(nginx->pid,
-                                shutting_down ? "nginx: worker process is shutting down"
-                                              : "nginx: worker process",
-                                out, CCS_NGINX_WORKERS);
+    const char *title = shutting_down ? "nginx: worker process is shutting down"
+                                      : "nginx: worker process";
+
+    /* A tool that runs programs itself shows its own command line. */
+    return ccs_process_children(nginx->pid, nginx->spec.tool != NULL ? NULL : title, out,
+                                CCS_NGINX_WORKERS);
 }
 
 struct reload {

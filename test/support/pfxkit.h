@@ -19,8 +19,8 @@ struct ccs_pfxkit_password {
     int len;
 };
 
-#define CCS_PFXKIT_PASSWORD(text) ((struct ccs_pfxkit_password){text, (int)sizeof(text) - 1})
-#define CCS_PFXKIT_NULL           ((struct ccs_pfxkit_password){NULL, 0})
+/* Initialiser from a literal. */
+#define CCS_PFXKIT_PASSWORD(text) {text, (int)sizeof(text) - 1}
 
 struct ccs_pfxkit_pbe {
     int nid;          /* of a scheme, or of a cipher for PBES2; 0: AES-256-CBC */

@@ -36,6 +36,7 @@ struct ccs_tls_client {
     SSL_SESSION *session;
     unsigned char *out;
     size_t out_len, out_sent;
+    size_t whole; /* octets at the beginning that are never cut: servers want the header so */
     unsigned char request[1024];
     size_t request_len, request_sent;
     unsigned char *response;
@@ -220,6 +221,9 @@ static void add_proxy_header(struct ccs_tls_client *c)
     } else if (c->spec.proxy == 2) {
         append(c, v2, sizeof(v2));
     }
+    if (c->spec.segment > 0) {
+        c->whole = c->out_len;
+    }
 }
 
 struct ccs_tls_client *ccs_tls_client_start(const struct ccs_tls_spec *spec)
@@ -321,12 +325,15 @@ static void transmit(struct ccs_tls_client *c)
     if (len == 0) {
         return;
     }
-    if (c->spec.segment > 0 && c->spec.segment < len) {
+    if (c->whole > 0) {
+        len = c->whole;
+    } else if (c->spec.segment > 0 && c->spec.segment < len) {
         len = c->spec.segment;
     }
     n = send(c->fd, c->out + c->out_sent, len, MSG_NOSIGNAL);
     if (n > 0) {
         c->out_sent += (size_t)n;
+        c->whole -= c->whole < (size_t)n ? c->whole : (size_t)n;
     } else if (errno != EAGAIN && errno != EINTR && errno != ENOTCONN) {
         /* What the server said before it hung up may still be there to read. */
         c->out_sent = c->out_len;

@@ -399,46 +399,58 @@ static void test_null(void **state)
     assert_int_equal(ccs_refresh_stop(NULL, 0), 1);
 }
 
+struct threads_seen {
+    int looker, clock, wrong;
+};
+
+static void see_thread(const char *tid, struct threads_seen *seen)
+{
+    unsigned long long blocked = 0;
+    char path[300];
+    char line[200];
+    char name[64] = "";
+    FILE *status;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%s/status", tid);
+    status = fopen(path, "re");
+    if (status == NULL)
+        return;
+    while (fgets(line, sizeof(line), status) != NULL) {
+        (void)sscanf(line, "Name: %63s", name);
+        (void)sscanf(line, "SigBlk: %llx", &blocked);
+    }
+    fclose(status);
+    if (strncmp(name, "ccs-", 4) != 0)
+        return;
+    seen->looker += strcmp(name, "ccs-refresh") == 0;
+    seen->clock += strcmp(name, "ccs-clock") == 0;
+    if (!(blocked & (1ull << (SIGTERM - 1))) || !(blocked & (1ull << (SIGCHLD - 1))) ||
+        (blocked & (1ull << (SIGSEGV - 1))))
+        seen->wrong++;
+}
+
+/* libc blocks everything for a moment while it starts a thread, so this is waited for. */
+static int threads_are_right(void *arg)
+{
+    struct threads_seen seen = {0};
+    struct dirent *e;
+    DIR *d = opendir("/proc/self/task");
+
+    (void)arg;
+    assert_non_null(d);
+    while ((e = readdir(d)) != NULL)
+        see_thread(e->d_name, &seen);
+    closedir(d);
+    return seen.looker == 1 && seen.clock == 1 && seen.wrong == 0;
+}
+
 static void test_threads(void **state)
 {
     struct fixture *f = *state;
-    int looker = 0;
-    int clock = 0;
-    struct dirent *e;
     sigset_t mask;
-    DIR *d;
 
     start_and_settle(f);
-    d = opendir("/proc/self/task");
-    assert_non_null(d);
-    while ((e = readdir(d)) != NULL) {
-        unsigned long long blocked = 0;
-        char path[300];
-        char line[200];
-        char name[64] = "";
-        FILE *status;
-
-        snprintf(path, sizeof(path), "/proc/self/task/%s/status", e->d_name);
-        status = fopen(path, "re");
-        if (status == NULL) {
-            continue;
-        }
-        while (fgets(line, sizeof(line), status) != NULL) {
-            (void)sscanf(line, "Name: %63s", name);
-            (void)sscanf(line, "SigBlk: %llx", &blocked);
-        }
-        fclose(status);
-        if (strncmp(name, "ccs-", 4) == 0) {
-            looker += strcmp(name, "ccs-refresh") == 0;
-            clock += strcmp(name, "ccs-clock") == 0;
-            assert_true(blocked & (1ull << (SIGTERM - 1)));
-            assert_true(blocked & (1ull << (SIGCHLD - 1)));
-            assert_false(blocked & (1ull << (SIGSEGV - 1)));
-        }
-    }
-    closedir(d);
-    assert_int_equal(looker, 1);
-    assert_int_equal(clock, 1);
+    assert_true(ccs_wait_until(threads_are_right, NULL, DEADLINE));
     /* The caller's own mask is as it was. */
     assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
     assert_int_equal(sigismember(&mask, SIGTERM), 0);
@@ -942,6 +954,7 @@ static void test_not_removed_while_down(void **state)
     struct fixture *f = *state;
 
     put_cached(f, "a.example");
+    fake_store_put(f->fake, "other.example.pfx", "x", 1);
     start_and_settle(f);
     fake_store_remove(f->fake, "a.example.pfx");
     fake_store_set_error(f->fake, CCS_EUNAVAIL);
@@ -973,6 +986,24 @@ static void test_suspect_store(void **state)
     assert_int_equal(called(f, "removed:host05"), 0);
     ccs_wait_pass(100);
     assert_int_equal(called(f, "removed:"), 10);
+}
+
+static void test_emptied_store_is_suspect(void **state)
+{
+    struct fixture *f = *state;
+
+    f->times.refresh = 50;
+    put_cached(f, "a.example");
+    put_cached(f, "b.example");
+    start_and_settle(f);
+    fake_store_clear(f->fake);
+    wait_logged(f, "2 of the 2 files");
+    wait_more(f, FAKE_STAT, 20);
+    assert_int_equal(called(f, "removed:"), 0);
+    /* As soon as there is anything else, they are gone like all others. */
+    fake_store_put(f->fake, "c.example.pfx", "x", 1);
+    wait_called(f, "removed:a.example ", 1);
+    wait_called(f, "removed:b.example ", 1);
 }
 
 static void test_suspect_until_stale(void **state)
@@ -1189,6 +1220,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_came_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_removed_while_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_suspect_store, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_emptied_store_is_suspect, setup, teardown),
         cmocka_unit_test_setup_teardown(test_suspect_until_stale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replaced_root, setup, teardown),

@@ -563,7 +563,6 @@ static void test_overwritten_while_read(void **state)
     struct writer w = {.stop = 0};
     char *bytes = calloc(1, BIG);
     unsigned changed = 0;
-    unsigned good = 0;
     pthread_t thread;
     const double until = ccs_wait_clock() + ccs_wait_scaled(20000);
 
@@ -577,7 +576,6 @@ static void test_overwritten_while_read(void **state)
 
         assert_true(rv == CCS_OK || rv == CCS_ECHANGED);
         changed += rv == CCS_ECHANGED;
-        good += rv == CCS_OK;
     }
     atomic_store(&w.stop, 1);
     pthread_join(thread, NULL);

@@ -239,25 +239,26 @@ static void hello_retry(void **state)
     link_close(&l);
 }
 
-static int name_add(SSL *ssl, unsigned type, unsigned context, const unsigned char **out,
-                    size_t *len, X509 *x, size_t index, int *alert, void *arg)
-{
-    (void)ssl, (void)type, (void)context, (void)x, (void)index, (void)alert, (void)arg;
-    *out = NULL;
-    *len = 0;
-    return 1;
-}
-
-/* Other extensions do not disturb the reading of the name. */
-static void odd_hello(void **state)
+/* A name whose lengths disagree is no name; OpenSSL refuses it afterwards. */
+static void odd_name(void **state)
 {
     struct server *s = *state;
+    uint8_t hello[4096], *name;
     struct link l;
+    int n;
 
-    SSL_CTX_add_custom_ext(s->client, 0xff5c, SSL_EXT_CLIENT_HELLO, name_add, NULL, NULL, NULL,
-                           NULL);
-    visit(s, "a.example", NULL, &l);
-    assert_true(link_served(&l, s->a));
+    link_open(&l, s->ctx, s->client, "a.example");
+    assert_int_equal(SSL_do_handshake(l.client), -1);
+    n = BIO_read(l.out, hello, sizeof(hello));
+    assert_true(n > 0);
+    name = memmem(hello, (size_t)n, "a.example", 9);
+    assert_non_null(name);
+    assert_int_equal(name[-1], 9);
+    name[-1] = 7;
+    link_send(&l, hello, (size_t)n);
+    link_client_step(&l);
+    assert_int_equal(l.alert, SSL_AD_DECODE_ERROR);
+    assert_int_equal(s->ccs.waits, 0);
     link_close(&l);
 }
 
@@ -378,6 +379,53 @@ static void use_refused(void **state)
     link_close(&l);
 }
 
+/* All or nothing: here the RSA certificate is refused and the other one is not. */
+static void use_one_of_two_refused(void **state)
+{
+    struct server *s = *state;
+    struct ccs_pki_spec specs[2] = {{.names = "dual.example", .key = CCS_PKI_P256},
+                                    {.names = "dual.example", .key = CCS_PKI_RSA}};
+    struct ccs_pki_leaf leaves[2] = {0};
+    struct ccs_cred *cred;
+    SSL *ssl;
+
+    SSL_CTX_set_security_level(s->ctx, 3);
+    for (int i = 0; i < 2; i++)
+        ccs_pki_issue(s->ca, &specs[i], &leaves[i]);
+    cred = kit_cred_of("dual.example", leaves, 2);
+    for (int i = 0; i < 2; i++) {
+        const struct ccs_key_pair *first = cred->pairs[0];
+
+        ssl = SSL_new(s->ctx);
+        assert_int_equal(ccs_cred_use(cred, ssl, NULL), CCS_EKEYUSE);
+        assert_null(SSL_get_certificate(ssl));
+        assert_null(SSL_get_privatekey(ssl));
+        assert_false(SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST));
+        SSL_free(ssl);
+        cred->pairs[0] = cred->pairs[1];
+        cred->pairs[1] = first;
+        ccs_pki_leaf_clear(&leaves[i]);
+    }
+    ccs_cred_unref(cred);
+}
+
+/* What others left in OpenSSL's error queue stays there. */
+static void errors_of_others(void **state)
+{
+    struct server *s = *state;
+    SSL *ssl = SSL_new(s->ctx);
+
+    SSL_CTX_set_security_level(s->ctx, 4);
+    ERR_raise(ERR_LIB_USER, 42);
+    SSL_set_security_level(ssl, 4);
+    assert_int_equal(ccs_cred_use(s->a, ssl, NULL), CCS_EKEYUSE);
+    assert_int_equal(ccs_tls_warm(s->a->pairs[0], NULL), CCS_OK);
+    assert_int_equal(ccs_ssl_ctx_attach(s->ctx, s->site, NULL), CCS_OK);
+    assert_int_equal(ERR_GET_REASON(ERR_get_error()), 42);
+    assert_int_equal(ERR_get_error(), 0);
+    SSL_free(ssl);
+}
+
 /* -- warming ------------------------------------------------------------------------------- */
 
 static void warm_all_kinds(void **state)
@@ -470,11 +518,15 @@ static void session_ids(void **state)
 {
     struct server *s = *state;
     struct ccs_site *sites[4] = {kit_site("x", NULL, NULL, NULL), kit_site("xy", NULL, NULL, NULL),
-                                 kit_site("x", "a.example", "fallback", &s->ccs),
-                                 kit_site("", NULL, NULL, NULL)};
+                                 kit_site("x", "a.example", "fallback", &s->ccs), NULL};
+    struct ccs_config *cfg = ccs_config_new();
     static const char *const names[] = {"", "a", "ab", "b.example"};
     uint8_t ids[4][4][CCS_SITE_SESSION_ID_SIZE];
 
+    assert_int_equal(ccs_config_set(cfg, "store", "/srv/other", NULL), CCS_OK);
+    sites[3] = ccs_site_new(cfg, "x", NULL);
+    assert_non_null(sites[3]);
+    ccs_config_free(cfg);
     for (size_t i = 0; i < 4; i++)
         for (size_t j = 0; j < 4; j++)
             assert_int_equal(ccs_site_session_id(sites[i], names[j], strlen(names[j]), ids[i][j]),
@@ -522,12 +574,14 @@ int main(void)
         EACH(without_hello),
         EACH(foreign_session),
         EACH(hello_retry),
-        EACH(odd_hello),
+        EACH(odd_name),
         EACH(bad_arguments),
         EACH(use_replaces_everything),
         EACH(use_without_chain),
         EACH(use_two_key_types),
         EACH(use_refused),
+        EACH(use_one_of_two_refused),
+        EACH(errors_of_others),
         EACH(warm_all_kinds),
         EACH(warm_refuses),
         EACH(warm_in_threads),

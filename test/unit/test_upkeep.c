@@ -251,6 +251,7 @@ static void removed_file_is_served_no_longer(void **state)
     char want[65];
 
     ccs_world_put(w, A, A_PFX, want);
+    ccs_world_put(w, "b.example", "b.example.pfx", NULL);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_OK);
     fake_store_remove(w->fake, A_PFX);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_OK);
