@@ -130,7 +130,8 @@ void ccs_close(struct ccs *ccs)
     deadline = ccs_now_ms() + CLOSE_MS;
     atomic_store(&ccs->closing, true);
     ccs_acquire_close(ccs);
-    /* The loaders first: they talk to the refresher. One that hangs finds closing when it returns. */
+    /* The loaders first: they talk to the refresher. One that hangs finds closing when it returns.
+     */
     ended = ccs_loader_stop(ccs->loader, CLOSE_MS);
     if (!ccs_refresh_stop(ccs->refresh, deadline - ccs_now_ms()))
         ended = 0;

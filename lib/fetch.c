@@ -333,6 +333,9 @@ int64_t ccs_fetch(struct ccs_fetcher *f, const struct ccs_fetch_job *job, struct
         rv = gather(f, job, &g);
     }
     if (rv == CCS_OK && g.moving) {
+        out->code = g.error.code;
+        out->error = g.error;
+        out->stamp = g.stamp;
         gathering_reset(&g);
         return retry_ms[job->attempt];
     }

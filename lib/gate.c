@@ -91,7 +91,7 @@ static void gate_ask(struct gate *gate, const struct ccs_site *site)
         gate->state = GATE_WAIT;
     } else {
         handshake->request = NULL;
-        handshake->decided = 1;
+        ccs_handshake_decide(handshake);
     }
 }
 
@@ -322,7 +322,7 @@ static struct gate *gate_new(SSL *ssl, const struct ccs_attachment *attachment)
         return NULL;
     gate->handshake.site = NULL;
     gate->handshake.request = NULL;
-    gate->handshake.decided = 0;
+    gate->handshake.decided = gate->handshake.barred = 0;
     gate->bio = NULL;
     gate->held = NULL;
     gate->held_size = gate->held_len = gate->held_taken = 0;

@@ -95,18 +95,49 @@ void ccs_handshake_clear(struct ccs_handshake *handshake)
     if (handshake->decided)
         ccs_cred_unref(handshake->answer.cred);
     handshake->answer.cred = NULL;
-    handshake->decided = 0;
+    handshake->decided = handshake->barred = 0;
     handshake->site = NULL;
 }
 
-/* Closes with a failure whose text is in answer.error. */
+/* Refuses for good, fallback or not: a session could otherwise pass for another's. */
+static void handshake_bar(struct ccs_handshake *handshake, const char *why)
+{
+    if (handshake->decided)
+        ccs_cred_unref(handshake->answer.cred);
+    handshake->answer.cred = NULL;
+    handshake->answer.result = CCS_RESULT_NONE;
+    handshake->answer.code = ccs_error_set(&handshake->answer.error, CCS_ESSL, "%s", why);
+    handshake->decided = 1;
+    handshake->barred = 1;
+}
+
+static int handshake_session_id(const struct ccs_handshake *handshake, uint8_t *out)
+{
+    return ccs_site_session_id(handshake->site, handshake->answer.code != CCS_OK, handshake->name,
+                               handshake->name_len, out);
+}
+
+int ccs_handshake_decide(struct ccs_handshake *handshake)
+{
+    uint8_t id[CCS_SITE_SESSION_ID_SIZE];
+
+    handshake->decided = 1;
+    /* Where there is nothing to fall back to, no session comes of it. */
+    if (handshake->answer.code != CCS_OK && handshake->site->unknown_name != CCS_UNKNOWN_FALLBACK)
+        return handshake->answer.code;
+    if (handshake_session_id(handshake, id) != CCS_OK ||
+        SSL_set_session_id_context(handshake->ssl, id, sizeof(id)) != 1)
+        handshake_bar(handshake, "OpenSSL could not set a session id context.");
+    return handshake->answer.code;
+}
+
+/* Decides for a failure whose text is in answer.error. */
 static int handshake_fail(struct ccs_handshake *handshake, int code)
 {
     handshake->answer.code = code;
     handshake->answer.result = CCS_RESULT_NONE;
     handshake->answer.cred = NULL;
-    handshake->decided = 1;
-    return code;
+    return ccs_handshake_decide(handshake);
 }
 
 void ccs_handshake_pin(struct ccs_handshake *handshake, const struct ccs_answer *answer)
@@ -119,14 +150,13 @@ void ccs_handshake_pin(struct ccs_handshake *handshake, const struct ccs_answer 
         handshake->answer.cred = ccs_cred_ref(answer->cred);
     else
         handshake->answer.error = answer->error;
-    handshake->decided = 1;
+    ccs_handshake_decide(handshake);
 }
 
 int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *site,
                         const char *name, size_t len)
 {
     struct ccs_error *err = &handshake->answer.error;
-    uint8_t id[CCS_SITE_SESSION_ID_SIZE];
     char shown[128];
 
     ccs_handshake_clear(handshake);
@@ -139,13 +169,6 @@ int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *
     } else if (ccs_name_canonical(name, len, handshake->name, &handshake->name_len) != CCS_OK) {
         handshake->name_len = 0;
     }
-
-    /* Also for names that end in the server's own certificate: its sessions are its own. */
-    if (ccs_site_session_id(site, handshake->name, handshake->name_len, id) != CCS_OK ||
-        SSL_set_session_id_context(handshake->ssl, id, sizeof(id)) != 1)
-        return handshake_fail(
-            handshake,
-            ccs_error_set(err, CCS_ESSL, "OpenSSL could not compute a session id context."));
     if (handshake->name_len != 0) {
         if (site->ccs != NULL)
             return CCS_OK;
@@ -167,7 +190,7 @@ void ccs_handshake_wait(struct ccs_handshake *handshake, const struct ccs_site *
     if (ccs_handshake_begin(handshake, site, name, len) != CCS_OK)
         return;
     ccs_acquire(site->ccs, handshake->name, handshake->name_len, -1, &handshake->answer);
-    handshake->decided = 1;
+    ccs_handshake_decide(handshake);
 }
 
 static void handshake_ignore(const struct ccs_answer *answer, void *arg)
@@ -182,7 +205,7 @@ static void handshake_recall(struct ccs_handshake *handshake)
 
     if (ccs_acquire_start(handshake->site->ccs, handshake->name, handshake->name_len,
                           handshake_ignore, NULL, &handshake->answer, &request) != CCS_PENDING) {
-        handshake->decided = 1;
+        ccs_handshake_decide(handshake);
         return;
     }
     ccs_cancel(request);
@@ -229,9 +252,8 @@ static struct ccs_handshake *handshake_settle(SSL *ssl, const struct ccs_attachm
         /* Nothing says that the session was this site's, or this name's. */
         ccs_handshake_clear(handshake);
         handshake->site = attachment->site;
-        handshake_fail(handshake, ccs_error_set(&handshake->answer.error, CCS_ESSL,
-                                                "The client resumed a session that was not made "
-                                                "for this server name."));
+        handshake_bar(handshake,
+                      "The client resumed a session that was not made for this server name.");
         return handshake;
     }
     if (attachment->blocking)
@@ -239,13 +261,9 @@ static struct ccs_handshake *handshake_settle(SSL *ssl, const struct ccs_attachm
     else if (ccs_handshake_begin(handshake, attachment->site, sent, len) == CCS_OK)
         handshake_recall(handshake);
     /* The session of this handshake took its context before this site and name were known. */
-    if (ccs_site_session_id(handshake->site, handshake->name, handshake->name_len, id) != CCS_OK ||
-        SSL_SESSION_set1_id_context(SSL_get_session(ssl), id, sizeof(id)) != 1) {
-        ccs_handshake_clear(handshake);
-        handshake->site = attachment->site;
-        handshake_fail(handshake, ccs_error_set(&handshake->answer.error, CCS_ESSL,
-                                                "OpenSSL could not set a session id context."));
-    }
+    if (handshake_session_id(handshake, id) != CCS_OK ||
+        SSL_SESSION_set1_id_context(SSL_get_session(ssl), id, sizeof(id)) != 1)
+        handshake_bar(handshake, "OpenSSL could not set a session id context.");
     return handshake;
 }
 
@@ -267,7 +285,8 @@ static struct ccs_handshake *handshake_judge(SSL *ssl, const struct ccs_attachme
 
     if (answer->code == CCS_OK)
         return handshake;
-    if (handshake != NULL && attachment->site->unknown_name == CCS_UNKNOWN_FALLBACK &&
+    if (handshake != NULL && !handshake->barred &&
+        attachment->site->unknown_name == CCS_UNKNOWN_FALLBACK &&
         SSL_CTX_get0_certificate(SSL_get_SSL_CTX(ssl)) != NULL) {
         handshake->answer.result = CCS_RESULT_FALLBACK;
         return handshake;

@@ -39,6 +39,7 @@ struct ccs_handshake {
     const struct ccs_site *site; /* that was asked; NULL: none yet */
     struct ccs_request *request; /* under way, or NULL */
     int decided;                 /* answer is valid */
+    int barred;                  /* no fallback either */
     int unnamed;                 /* the client sent no name */
     size_t name_len;             /* 0: there is no name to ask the store for */
     char name[CCS_STEM_SIZE];    /* canonical */
@@ -59,18 +60,24 @@ int ccs_handshake_adopt(SSL *ssl, struct ccs_handshake *handshake,
 void ccs_handshake_clear(struct ccs_handshake *handshake);
 
 /*
- * Starts over for a site and a name as a client sent it (len 0: none), and keeps the sessions of
- * this name apart from all others. CCS_OK: the store is to be asked for handshake->name.
- * Otherwise the answer is there.
+ * Starts over for a site and a name as a client sent it (len 0: none). CCS_OK: the store is to be
+ * asked for handshake->name. Otherwise it is decided.
  */
 int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *site,
                         const char *name, size_t len);
 
-/* The same, then asks the store and waits for its answer. */
+/*
+ * The answer is there: sets the session id context, which keeps the sessions of this name apart
+ * from those of all others, and from those that were made with the server's own certificate.
+ * Returns answer.code.
+ */
+int ccs_handshake_decide(struct ccs_handshake *handshake);
+
+/* Begins, asks the store, waits for its answer and decides. */
 void ccs_handshake_wait(struct ccs_handshake *handshake, const struct ccs_site *site,
                         const char *name, size_t len);
 
-/* Takes a borrowed answer, with a reference of its own. */
+/* Takes a borrowed answer, with a reference of its own, and decides. */
 void ccs_handshake_pin(struct ccs_handshake *handshake, const struct ccs_answer *answer);
 
 /* New, without a gate, owned by ssl; NULL: no memory. */

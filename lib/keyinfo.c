@@ -40,7 +40,8 @@ static PKCS8_PRIV_KEY_INFO *rebuild(const struct ccs_asn1_key *key)
 
         X509_ALGOR_get0(&object, NULL, NULL, algorithm);
         copy = OBJ_dup(object);
-        if (copy && type != V_ASN1_BOOLEAN)
+        /* A boolean is no pointer, and one of type 0 would be left to nobody. */
+        if (copy && type != V_ASN1_BOOLEAN && type != V_ASN1_EOC)
             ok = PKCS8_pkey_set0(info, copy, 0, type, value, octets, len);
         if (ok && parameter) {
             /* The value belongs to info now, its shell still to algorithm. */

@@ -162,34 +162,44 @@ static struct ccs_job *job_take_locked(struct ccs_loader *loader)
     return NULL;
 }
 
-/* What becomes of a job that has run; returns whether it is finished. */
+/* Tells those who wait for the job. */
+static void job_tell_locked(struct ccs_loader *loader, struct ccs_waiters *waiters,
+                            const struct ccs_task *task, const struct ccs_loaded *loaded)
+{
+    struct ccs_waiter *w;
+
+    TAILQ_FOREACH(w, waiters, link)
+    w->job = NULL;
+    loader->ops.finish_locked(task, loaded, waiters, loader->ops.arg);
+}
+
+/* What becomes of a job that has run; returns whether anybody was told. */
 static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
                               const struct ccs_task *task, const struct ccs_loaded *loaded,
                               int64_t retry_ms)
 {
     struct ccs_waiters waiters = TAILQ_HEAD_INITIALIZER(waiters);
-    struct ccs_waiter *w;
+    bool later = retry_ms > 0 && !job->again;
 
     if (loader->closing)
         return false;
-    if (retry_ms > 0 && !job->again) {
+    if (!later || task->attempt > 0)
+        TAILQ_CONCAT(&waiters, &job->waiters, link);
+    if (later) {
         job->task.flags |= task->flags;
         job->task.attempt++;
         job->due_ms = ccs_now_ms() + retry_ms;
         job_enqueue(loader, job, JOB_DELAYED);
-        return false;
-    }
-    TAILQ_FOREACH(w, &job->waiters, link)
-    w->job = NULL;
-    TAILQ_CONCAT(&waiters, &job->waiters, link);
-    if (job->again) {
+    } else if (job->again) {
         job->task.attempt = 0;
         job->background = true;
         job_enqueue(loader, job, JOB_QUEUED);
     } else {
         job_free(loader, job);
     }
-    loader->ops.finish_locked(task, loaded, &waiters, loader->ops.arg);
+    if (later && TAILQ_EMPTY(&waiters))
+        return false;
+    job_tell_locked(loader, &waiters, task, loaded);
     return true;
 }
 

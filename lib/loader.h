@@ -48,9 +48,12 @@ struct ccs_waiter {
 TAILQ_HEAD(ccs_waiters, ccs_waiter);
 
 struct ccs_loader_ops {
-    /* Loads; fills *out. Returns 0 if that is final, or milliseconds after which to try again. */
+    /*
+     * Loads; fills *out. Returns 0 if that is final, or milliseconds after which to try again. Who
+     * waits is patient once: from the second such answer on, they are told what *out says so far.
+     */
     int64_t (*load)(const struct ccs_task *task, struct ccs_loaded *out, void *arg);
-    /* Lock held; the job is no more. Waiters are the callee's. May submit further jobs. */
+    /* Lock held. Waiters are the callee's, and wait for this job no more. May submit further jobs. */
     void (*finish_locked)(const struct ccs_task *task, const struct ccs_loaded *loaded,
                           struct ccs_waiters *waiters, void *arg);
     /* After that, with no lock held. */

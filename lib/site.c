@@ -111,14 +111,16 @@ void ccs_site_bind(struct ccs_site *site, struct ccs *ccs)
     site->ccs = ccs;
 }
 
-int ccs_site_session_id(const struct ccs_site *site, const char *name, size_t len, uint8_t *out)
+int ccs_site_session_id(const struct ccs_site *site, int own, const char *name, size_t len,
+                        uint8_t *out)
 {
-    uint8_t text[CCS_SITE_SESSION_ID_SIZE + CCS_STEM_SIZE];
+    uint8_t text[CCS_SITE_SESSION_ID_SIZE + 1 + CCS_STEM_SIZE];
 
     if (len > CCS_STEM_SIZE)
         return CCS_EINVAL;
-    /* The identity has a fixed length, so the name needs no frame of its own. */
+    /* What comes before the name has a fixed length, so that the name needs no frame. */
     memcpy(text, site->identity, CCS_SITE_SESSION_ID_SIZE);
-    memcpy(text + CCS_SITE_SESSION_ID_SIZE, name, len);
-    return site_digest(text, CCS_SITE_SESSION_ID_SIZE + len, out);
+    text[CCS_SITE_SESSION_ID_SIZE] = own != 0;
+    memcpy(text + CCS_SITE_SESSION_ID_SIZE + 1, name, len);
+    return site_digest(text, CCS_SITE_SESSION_ID_SIZE + 1 + len, out);
 }

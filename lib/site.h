@@ -21,8 +21,10 @@ struct ccs_site {
 
 /*
  * The session id context of handshakes for one name (canonical, or "") of a site: a digest that
- * differs for every other name, site text or store. out holds CCS_SITE_SESSION_ID_SIZE octets.
+ * differs for every other name, site text or store, and for sessions that were made with the
+ * server's own certificate (own 1). out holds CCS_SITE_SESSION_ID_SIZE octets.
  */
-int ccs_site_session_id(const struct ccs_site *site, const char *name, size_t len, uint8_t *out);
+int ccs_site_session_id(const struct ccs_site *site, int own, const char *name, size_t len,
+                        uint8_t *out);
 
 #endif

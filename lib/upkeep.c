@@ -25,6 +25,17 @@ static void remember(struct ccs *ccs, const struct ccs_task *task,
         ccs_cache_expire_failure(ccs->cache, task->stem, strlen(task->stem), task->hash);
 }
 
+/*
+ * The same until a file that is being written is looked at again. Without its stamp, so that it is
+ * not taken for a file that was reported.
+ */
+static void remember_for_now(struct ccs *ccs, const struct ccs_task *task,
+                             struct ccs_fetched *fetched, int64_t retry_ms, unsigned changes_before)
+{
+    memset(&fetched->stamp, 0, sizeof(fetched->stamp));
+    remember(ccs, task, fetched, ccs_now_ms() + retry_ms, changes_before);
+}
+
 static void settle(struct ccs *ccs, const struct ccs_task *task, struct ccs_fetched *fetched,
                    const struct ccs_cred *previous, unsigned changes_before)
 {
@@ -81,11 +92,11 @@ int64_t ccs_upkeep_load(const struct ccs_task *task, struct ccs_loaded *out, voi
     retry_ms = ccs_fetch(&ccs->fetcher, &job, &fetched);
     if (retry_ms == 0 && !atomic_load(&ccs->closing))
         settle(ccs, task, &fetched, previous, changes_before);
-    if (retry_ms == 0) {
-        out->code = fetched.code;
-        out->cred = fetched.cred;
-        out->error = fetched.error;
-    }
+    else if (retry_ms > 0 && task->attempt > 0 && previous == NULL)
+        remember_for_now(ccs, task, &fetched, retry_ms, changes_before);
+    out->code = fetched.code;
+    out->cred = fetched.cred;
+    out->error = fetched.error;
     ccs_cred_unref(previous);
     ccs_failure_unref(known);
     return retry_ms;

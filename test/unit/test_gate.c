@@ -570,6 +570,37 @@ static void fallback(void **state)
     expect_cred(f, "a.example", f->a);
 }
 
+/* A session from the store is not resumed in a fallback, nor the other way round. */
+static void fallback_and_sessions(void **state)
+{
+    struct farm *f = *state;
+    SSL_SESSION *session;
+    struct link l;
+
+    ccs_site_free(f->one);
+    f->one = kit_site("one", NULL, "fallback", &f->ccs);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    kit_own_cert(f->first, f->ca, "own.example");
+    for (int cold = 0; cold < 2; cold++) {
+        fake_put(&f->ccs, "a.example", kit_cred(f->ca, "a.example", CCS_PKI_P256), CCS_OK, cold);
+        session = session_of(f, "a.example");
+        fake_put(&f->ccs, "a.example", NULL, CCS_ENOTFOUND, cold);
+        visit(f, "a.example", session, &l);
+        assert_false(SSL_session_reused(l.client));
+        assert_true(link_served_name(&l, "own.example"));
+        link_close(&l);
+        SSL_SESSION_free(session);
+
+        session = session_of(f, "a.example");
+        fake_put(&f->ccs, "a.example", kit_cred(f->ca, "a.example", CCS_PKI_P256), CCS_OK, cold);
+        visit(f, "a.example", session, &l);
+        assert_false(SSL_session_reused(l.client));
+        assert_true(link_served_name(&l, "a.example"));
+        link_close(&l);
+        SSL_SESSION_free(session);
+    }
+}
+
 /* A certificate of the server's own does not weaken `reject`. */
 static void own_cert_but_reject(void **state)
 {
@@ -1291,6 +1322,7 @@ int main(void)
         EACH(next_refuses),
         EACH(no_name),
         EACH(fallback),
+        EACH(fallback_and_sessions),
         EACH(own_cert_but_reject),
         EACH(closed),
         EACH(reset),

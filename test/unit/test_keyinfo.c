@@ -164,6 +164,7 @@ static void test_parameters(void **state)
         {"\x30\x00", 2},
         {"\x04\x02xy", 4},
         {"\x80\x01x", 3},
+        {"\x00\x02xy", 4}, /* the tag of an end of contents, with contents */
         {"\x0c\x01x", 3},
     };
     size_t i;

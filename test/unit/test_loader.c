@@ -235,11 +235,28 @@ static void half_written_comes_again(void **state)
     b.retries = 3;
     b.retry = 5;
     assert_int_equal(submit(&b, "a", CCS_JOB_REMOVED, &w), CCS_OK);
-    await(&b, &b.told, 1);
-    assert_int_equal(b.started, 4);
-    assert_int_equal(b.finished, 1);
+    await(&b, &b.started, 4);
+    await(&b, &b.finished, 2);
     assert_int_equal(b.last_attempt, 3);
     assert_true(b.last_flags & CCS_JOB_REMOVED);
+    bench_end(&b);
+}
+
+static void who_waits_is_patient_once(void **state)
+{
+    struct ccs_waiter w = {0};
+    struct bench b;
+
+    (void)state;
+    bench_start(&b, 1, 100, 60000);
+    b.retries = 2;
+    b.retry = 5;
+    b.code = CCS_EINCOMPLETE;
+    assert_int_equal(submit(&b, "a", 0, &w), CCS_OK);
+    await(&b, &b.told, 1);
+    assert_int_equal(b.last_attempt >= 1, 1);
+    await(&b, &b.finished, 2);
+    assert_int_equal(b.started, 3);
     bench_end(&b);
 }
 
@@ -365,6 +382,7 @@ int main(void)
         cmocka_unit_test(those_who_wait_come_first),
         cmocka_unit_test(table_of_jobs_is_bounded),
         cmocka_unit_test(half_written_comes_again),
+        cmocka_unit_test(who_waits_is_patient_once),
         cmocka_unit_test(others_pass_while_one_is_delayed),
         cmocka_unit_test(changed_while_running_runs_again),
         cmocka_unit_test(who_left_is_not_told),

@@ -212,9 +212,18 @@ static void foreign_session(void **state)
     assert_false(SSL_session_reused(l.client));
     link_close(&l);
     SSL_CTX_set_client_hello_cb(s->ctx, no_hello, NULL);
-    visit(s, "a.example", session, &l);
-    assert_int_equal(l.alert, SSL_AD_INTERNAL_ERROR);
-    link_close(&l);
+    for (int i = 0; i < 2; i++) {
+        SSL_SESSION *copy = SSL_SESSION_dup(session); /* a refusal spoils it */
+
+        visit(s, "a.example", copy, &l);
+        assert_int_equal(l.alert, SSL_AD_INTERNAL_ERROR);
+        link_close(&l);
+        SSL_SESSION_free(copy);
+        /* That is nothing to fall back from. */
+        server_attach(s, NULL, "fallback");
+        SSL_CTX_set_client_hello_cb(s->ctx, no_hello, NULL);
+        kit_own_cert(s->ctx, s->ca, "own.example");
+    }
     SSL_SESSION_free(session);
     SSL_CTX_free(stock);
 }
@@ -529,8 +538,8 @@ static void session_ids(void **state)
     ccs_config_free(cfg);
     for (size_t i = 0; i < 4; i++)
         for (size_t j = 0; j < 4; j++)
-            assert_int_equal(ccs_site_session_id(sites[i], names[j], strlen(names[j]), ids[i][j]),
-                             CCS_OK);
+            assert_int_equal(
+                ccs_site_session_id(sites[i], 0, names[j], strlen(names[j]), ids[i][j]), CCS_OK);
     for (size_t i = 0; i < 16; i++)
         for (size_t j = 0; j < 16; j++) {
             /* Sites 0 and 2 differ in what takes no part. */
@@ -539,7 +548,9 @@ static void session_ids(void **state)
             assert_int_equal(memcmp(ids[i / 4][i % 4], ids[j / 4][j % 4], sizeof(ids[0][0])) == 0,
                              same);
         }
-    assert_int_equal(ccs_site_session_id(sites[0], "", 100000, ids[0][0]), CCS_EINVAL);
+    assert_int_equal(ccs_site_session_id(sites[0], 1, "a", 1, ids[1][1]), CCS_OK);
+    assert_memory_not_equal(ids[0][1], ids[1][1], sizeof(ids[0][1]));
+    assert_int_equal(ccs_site_session_id(sites[0], 0, "", 100000, ids[0][0]), CCS_EINVAL);
     for (size_t i = 0; i < 4; i++)
         ccs_site_free(sites[i]);
     ccs_site_free(NULL);

@@ -217,6 +217,24 @@ static void half_written_file_is_waited_for(void **state)
     assert_int_equal(ccs_world_logged(w, "incomplete"), 0);
 }
 
+static void file_that_stays_torn_is_refused_soon(void **state)
+{
+    struct ccs_world *w = *state;
+    struct ccs_pki_bytes bytes = bytes_for(w, A, CCS_PKI_P256, NULL, NULL);
+    double began = ccs_wait_clock();
+    int64_t longest;
+
+    fake_store_put(w->fake, A_PFX, bytes.data, bytes.len / 2);
+    ccs_pki_bytes_clear(&bytes);
+    assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_EINCOMPLETE);
+    assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_EINCOMPLETE);
+    /* Half a second of patience, not all the time that the setting wait allows. */
+    longest = ccs_wait_scaled(20000);
+    assert_true(ccs_wait_clock() - began < (double)longest);
+    assert_true(ccs_world_await_log(w, "incomplete"));
+    assert_int_equal(ccs_world_logged(w, A_PFX), 1);
+}
+
 static void store_down_serves_what_it_knows(void **state)
 {
     struct ccs_world *w = *state;
@@ -381,6 +399,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(exact_file_displaces_wildcard, setup, teardown),
         cmocka_unit_test_setup_teardown(change_during_a_load_is_not_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(half_written_file_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(file_that_stays_torn_is_refused_soon, setup, teardown),
         cmocka_unit_test_setup_teardown(store_down_serves_what_it_knows, setup, teardown),
         cmocka_unit_test_setup_teardown(removed_file_is_served_no_longer, setup, teardown),
         cmocka_unit_test_setup_teardown(both_key_types_from_two_files, setup, teardown),
