@@ -42,7 +42,7 @@ void ccs_arena_unmap(void *mem, size_t size);
 /*
  * Makes an arena of memory aligned to CCS_ARENA_ALIGN that nobody uses yet; its contents do not
  * matter. Nobody can attach before ccs_arena_seal(). CCS_EINVAL: too small, too big, or not
- * aligned. CCS_ESSL: no random numbers for the key.
+ * aligned. CCS_EUNAVAIL: no random numbers for the key.
  */
 int ccs_arena_format(void *mem, size_t size, struct ccs_arena **out, struct ccs_error *err);
 

@@ -353,6 +353,8 @@ size_t ccs_cache_failure_count(struct ccs_cache *cache, int64_t now_ms)
 {
     size_t n = 0;
 
+    if (atomic_load_explicit(&cache->failures.count, memory_order_relaxed) == 0)
+        return 0;
     pthread_mutex_lock(&cache->lock);
     for (size_t i = 0; i < cache->failures.slot_count; i++) {
         struct ccs_failure *f = atomic_load(&cache->failures.slots[i].entry);

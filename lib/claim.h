@@ -32,7 +32,7 @@ struct ccs_claims {
     struct {
         _Atomic uint64_t ticket; /* 0: free. Written last, so that a half-made claim is none */
         uint64_t hash;
-        int64_t deadline_ms;
+        _Atomic int64_t deadline_ms;
     } slots[CCS_CLAIMS_PER_SHARD];
 };
 

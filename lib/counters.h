@@ -10,6 +10,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include <ccs/ccs.h>

@@ -9,6 +9,8 @@
  * holder learns of it by its token and must check that before each batch of changes.
  */
 
+#include <stdbool.h>
+
 #include <ccs/ccs.h>
 
 #include "arena.h"
@@ -34,13 +36,12 @@ struct ccs_lease {
 };
 
 /*
- * CCS_OK: *out is ours now, *from (may be NULL) the token of the last holder, 0 if none is known.
- * CCS_PENDING: another one has it. CCS_EBUSY: more stores than the table holds. May wait for a lock
- * for some milliseconds, as may ccs_lease_beat() and ccs_lease_give(): not for event loops. now_ms:
- * ccs_now_ms().
+ * CCS_OK: *out is ours now. CCS_PENDING: another one has it. CCS_EBUSY: more stores than the table
+ * holds. CCS_EUNAVAIL: the table cannot be used any more. now_ms: ccs_now_ms(). May wait for a lock
+ * for some milliseconds, the only one of these calls that does: not for event loops.
  */
 int ccs_lease_take(struct ccs_leases *leases, uint64_t store, uint64_t configuration,
-                   int64_t now_ms, struct ccs_lease *out, uint64_t *from);
+                   int64_t now_ms, struct ccs_lease *out);
 
 /* True while it is ours. One load: cheap enough for every change. */
 bool ccs_lease_check(const struct ccs_leases *leases, const struct ccs_lease *lease);

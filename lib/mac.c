@@ -84,7 +84,7 @@ static int init_pbmac1(struct ccs_mac *mac, const ASN1_TYPE *any, uint64_t limit
 {
     struct ccs_asn1_pbmac1 *params = ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_PBMAC1), any);
     const ASN1_OBJECT *object;
-    uint64_t key_length;
+    uint64_t key_length = 0;
     char name[128];
     int rv;
 

@@ -94,7 +94,7 @@ static int is_known_key(const struct builder *b, const EVP_PKEY *pkey)
 /* One key that cannot be used does not matter as long as another one can. */
 static int open_keys(struct builder *b, struct ccs_error *err)
 {
-    struct ccs_keyinfo info;
+    struct ccs_keyinfo info = {0};
     struct ccs_error why;
     size_t i;
     int rv;

@@ -11,7 +11,7 @@
 
 #include "secret.h"
 
-#define CCS_PKCS12_SIZE_MAX (1024 * 1024)
+#define CCS_PKCS12_SIZE_MAX ((size_t)1024 * 1024)
 #define CCS_PAIRS_MAX       8
 #define CCS_CHAIN_MAX       10
 

@@ -74,7 +74,7 @@ struct ccs_pool_state {
     uint32_t hand;                    /* CLOCK */
     _Atomic uint32_t used_slots, used_blocks;
     _Atomic uint64_t evictions;
-    _Atomic uint64_t dropped; /* entries that recovery could not keep */
+    _Atomic uint64_t dropped; /* entries whose change recovery had to end */
 };
 
 /* Of one process. */
@@ -85,14 +85,14 @@ struct ccs_pool {
     uint32_t *next;    /* per block */
     uint64_t *marks;   /* one bit per block; scratch of recovery */
     uint8_t *blocks;
-    _Atomic uint8_t *referenced; /* per slot; may be set at any time, without the lock */
+    _Atomic uint8_t *referenced;   /* per slot; may be set at any time, without the lock */
     _Atomic uint64_t *generations; /* NULL: changes in this pool are not told */
     uint64_t generation_mask;
     uint32_t slot_count, block_count;
 };
 
-/* Most slots and blocks that fit into size octets; returns the octets needed, 0 if not even one. */
-size_t ccs_pool_fit(size_t size, uint32_t *slots, uint32_t *blocks);
+/* Most slots and blocks that fit into size octets; false if that is hardly any. */
+bool ccs_pool_fit(size_t size, uint32_t *slots, uint32_t *blocks);
 
 /* Octets that a pool of these numbers takes. */
 size_t ccs_pool_size(uint32_t slots, uint32_t blocks);
@@ -114,8 +114,10 @@ int ccs_pool_put(struct ccs_pool *p, const struct ccs_pool_key *key,
 /* Removes a LIVE slot; the generation moves unless quiet. */
 void ccs_pool_remove(struct ccs_pool *p, uint32_t slot, bool quiet);
 
-/* Copies stem, head and body, or the first len octets of them. */
-void ccs_pool_read(const struct ccs_pool *p, uint32_t slot, uint8_t *out, size_t len);
+/* Copies len octets from offset on of stem, head and body taken together; false if there are not
+ * as many. */
+bool ccs_pool_read(const struct ccs_pool *p, uint32_t slot, size_t offset, uint8_t *out,
+                   size_t len);
 
 /* The last holder of the lock died. */
 void ccs_pool_recover(struct ccs_pool *p);

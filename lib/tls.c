@@ -45,7 +45,6 @@ static int tls_refused(struct ccs_error *err)
     case SSL_R_UNKNOWN_CERTIFICATE_TYPE:
         advice = "use a certificate with an RSA, ECDSA or EdDSA key";
         break;
-    case ERR_R_MALLOC_FAILURE:
     default:
         return ccs_error_set(err, CCS_ESSL, "OpenSSL does not take the certificate: %s.", reason);
     }

@@ -2,7 +2,10 @@
 #ifndef CCS_TLS_H
 #define CCS_TLS_H
 
-/* What the gate and plain servers share: sites, and the decision that a handshake is served by. */
+/*
+ * Credentials on their way into OpenSSL. ccs_cred_use() and ccs_ssl_ctx_attach() of
+ * <ccs/openssl.h> are here as well.
+ */
 
 #include <ccs/openssl.h>
 
@@ -11,7 +14,8 @@
 /*
  * Uses a new pair once the way a handshake will, on a scratch SSL, so that no handshake pays for
  * what OpenSSL puts off until first use (an RSA key's first signature among it). CCS_EKEYUSE with
- * OpenSSL's reason if a TLS server of this process would refuse it. Loader threads.
+ * OpenSSL's reason if a TLS server of this process would refuse it, at the security level that new
+ * contexts have. Does not name the file. Any thread, several at once.
  */
 int ccs_tls_warm(const struct ccs_key_pair *pair, struct ccs_error *err);
 

@@ -32,6 +32,7 @@
 #define CCS_VAULT_SHARDS_MAX  16
 #define CCS_VAULT_STRIPES_MAX 65536
 #define CCS_VAULT_SLOT_NONE   UINT32_MAX
+#define CCS_VAULT_SLOT_BITS   26 /* of a slot's number; the shard's is above */
 
 struct ccs_vault_shard;
 struct ccs_vault_head;
@@ -41,9 +42,7 @@ struct ccs_vault {
     struct ccs_vault_head *head;
     _Atomic uint64_t *generations;
     uint64_t generation_mask;
-    _Atomic uint8_t *referenced; /* of all slots of all shards */
     uint32_t shard_count;
-    uint32_t slots_per_shard;
     struct {
         struct ccs_vault_shard *shared;
         struct ccs_pool entries;
@@ -107,10 +106,14 @@ void ccs_vault_entry_free(struct ccs_vault_entry *e); /* wipes */
 /* A use that was answered by L1, so that what is hot there stays here. Costs one load as a rule. */
 static inline void ccs_vault_touch(const struct ccs_vault *v, uint32_t slot)
 {
-    _Atomic uint8_t *r = &v->referenced[slot];
+    _Atomic uint8_t *r;
 
+    if (slot == CCS_VAULT_SLOT_NONE)
+        return;
+    r = &v->shards[slot >> CCS_VAULT_SLOT_BITS]
+             .entries.referenced[slot & ((1u << CCS_VAULT_SLOT_BITS) - 1)];
     /* The slot may hold another entry by now, which does no harm. */
-    if (slot != CCS_VAULT_SLOT_NONE && !atomic_load_explicit(r, memory_order_relaxed))
+    if (atomic_load_explicit(r, memory_order_relaxed) == 0)
         atomic_store_explicit(r, 1, memory_order_relaxed);
 }
 
@@ -121,7 +124,8 @@ struct ccs_vault_item {
     size_t head_len;
     uint64_t loaded_for;               /* the index's stamp, read before the files were opened */
     int64_t loaded_ms;                 /* Unix time in milliseconds */
-    uint8_t content[CCS_POOL_CONTENT]; /* digest of what matters to L1; equal: same version */
+    uint8_t content[CCS_POOL_CONTENT]; /* digest of what matters to L1; equal to that of what is
+                                          there: the version stays. Zero equals nothing */
 };
 
 /* What a published item became. */
@@ -243,7 +247,7 @@ struct ccs_vault_stats {
     uint64_t octets, octets_used; /* in blocks of entries */
     uint64_t evictions, failure_evictions;
     uint64_t recoveries; /* times that a process died in a shard */
-    uint64_t dropped;    /* what was lost by that */
+    uint64_t dropped;    /* entries and failures that were being changed then */
     uint64_t claims;     /* loads under way */
 };
 void ccs_vault_stats_get(const struct ccs_vault *v, struct ccs_vault_stats *out);

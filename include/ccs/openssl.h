@@ -41,7 +41,8 @@ void ccs_site_bind(struct ccs_site *site, struct ccs *ccs);
  * Sessions. A TLS session belongs to one host name of one site: every handshake that a site serves
  * gets a session id context of its own, made of the site's session_id, the store and the name, in
  * place of the one that the application may have set. So a session is never resumed for another
- * host. The server name callback also runs on resumption, and refuses a name that has gone.
+ * host, nor one from the store where the server's own certificate would be served, or the other way
+ * round. The server name callback also runs on resumption, and refuses a name that has gone.
  *
  * Alerts. A name that the store does not have is refused with unrecognized_name (112), and so is a
  * client without a name where there is no default_name; everything else, such as a store that does

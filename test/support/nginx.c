@@ -80,11 +80,12 @@ static void write_conf(const struct ccs_nginx *nginx)
     if (geteuid() == 0) {
         fprintf(out, "user %s;\n", spec->user != NULL ? spec->user : "root");
     }
-    fprintf(out,
-            "daemon off;\nworker_processes %d;\npid %s/pid;\nerror_log %s/error.log %s;\n"
-            "worker_rlimit_nofile 8192;\n",
+    fprintf(out, "daemon off;\nworker_processes %d;\npid %s/pid;\nerror_log %s/error.log %s;\n",
             spec->workers > 0 ? spec->workers : 1, nginx->dir, nginx->dir,
             spec->debug ? "debug" : "info");
+    if (spec->tool == NULL) {
+        fputs("worker_rlimit_nofile 8192;\n", out);
+    }
     if (!spec->no_module) {
         fprintf(out, "load_module %s/ngx_http_ccs_module.so;\n", CCS_TEST_MODULE_DIR);
     }
@@ -173,7 +174,7 @@ void ccs_nginx_start(struct ccs_nginx *nginx)
         write_conf(nginx);
     }
     output = ccs_tmp_read(nginx->dir, "output", NULL);
-    print_error("%s", output != NULL ? output : "");
+    fputs(output != NULL ? output : "", stderr);
     free(output);
     fail_msg("nginx does not start");
 }
@@ -333,7 +334,7 @@ static int complain(const struct ccs_nginx *nginx, const char *text)
 
     while (log != NULL && (line = strsep(&rest, "\n")) != NULL) {
         if (strstr(line, text) != NULL) {
-            print_error("%s\n", line);
+            fprintf(stderr, "%s\n", line);
             bad = 1;
         }
     }
@@ -351,7 +352,7 @@ static int sanitizer_reports(const struct ccs_nginx *nginx)
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         if (strncmp(entry->d_name, "sanitizer.", 10) == 0) {
             text = ccs_tmp_read(nginx->dir, entry->d_name, NULL);
-            print_error("%s\n", text != NULL ? text : entry->d_name);
+            fprintf(stderr, "%s\n", text != NULL ? text : entry->d_name);
             free(text);
             bad = 1;
         }

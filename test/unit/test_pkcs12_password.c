@@ -93,7 +93,7 @@ static void test_not_ascii(void **state)
         const char *file, *raw, *mac;
         int pbes1;
     } rows[] = {
-        {utf8, utf8, utf8, 0},     /* as RFC 9879 has it */
+        {utf8, utf8, utf8, 0},     /* as RFC 9579 has it */
         {utf8, utf8, utf8, 1},     /* RFC 7292 */
         {utf8, latin1, utf8, 0},   /* BouncyCastle */
         {utf8, utf8, doubled, 0},  /* OpenSSL before 1.1.0, with PBES2 */
