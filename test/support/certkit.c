@@ -33,7 +33,8 @@ static EVP_PKEY *make_dsa(void)
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DSA", NULL);
     EVP_PKEY *params = NULL, *key = NULL;
 
-    need(ctx && EVP_PKEY_paramgen_init(ctx) == 1 && EVP_PKEY_CTX_set_dsa_paramgen_bits(ctx, 1024) == 1 &&
+    need(ctx && EVP_PKEY_paramgen_init(ctx) == 1 &&
+             EVP_PKEY_CTX_set_dsa_paramgen_bits(ctx, 1024) == 1 &&
              EVP_PKEY_paramgen(ctx, &params) == 1,
          "DSA parameters");
     EVP_PKEY_CTX_free(ctx);
@@ -107,9 +108,10 @@ X509 *ccs_certkit_make(const struct ccs_certkit *spec)
     if (spec->no_sign)
         extend(cert, NID_key_usage, "critical,digitalSignature");
     /* Edwards curves have their digest built in. */
-    need(X509_sign(cert, signer, EVP_PKEY_is_a(signer, "ED25519") || EVP_PKEY_is_a(signer, "ED448")
-                                     ? NULL
-                                     : EVP_sha256()) > 0,
+    need(X509_sign(cert, signer,
+                   EVP_PKEY_is_a(signer, "ED25519") || EVP_PKEY_is_a(signer, "ED448")
+                       ? NULL
+                       : EVP_sha256()) > 0,
          "signature");
     return cert;
 }

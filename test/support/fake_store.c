@@ -59,9 +59,8 @@ static void *fake_alloc(void *p, size_t size)
 {
     void *q = realloc(p, size != 0 ? size : 1);
 
-    if (q == NULL) {
+    if (q == NULL)
         abort();
-    }
     return q;
 }
 
@@ -72,11 +71,9 @@ static struct fake_store *fake_of(struct ccs_store *store)
 
 static struct fake_file *fake_find(struct fake_store *fake, const char *file)
 {
-    for (size_t i = 0; i < fake->file_count; i++) {
-        if (strcmp(fake->files[i].name, file) == 0) {
+    for (size_t i = 0; i < fake->file_count; i++)
+        if (strcmp(fake->files[i].name, file) == 0)
             return &fake->files[i];
-        }
-    }
     return NULL;
 }
 
@@ -84,12 +81,10 @@ static struct fake_file *fake_find_or_add(struct fake_store *fake, const char *f
 {
     struct fake_file *f = fake_find(fake, file);
 
-    if (f != NULL) {
+    if (f != NULL)
         return f;
-    }
-    if (strlen(file) >= CCS_FILE_NAME_SIZE) {
+    if (strlen(file) >= CCS_FILE_NAME_SIZE)
         abort();
-    }
     fake->files = fake_alloc(fake->files, (fake->file_count + 1) * sizeof(*fake->files));
     f = &fake->files[fake->file_count++];
     memset(f, 0, sizeof(*f));
@@ -106,19 +101,16 @@ static void fake_queue(struct fake_store *fake, enum ccs_event_kind kind, const 
     e = &fake->events[fake->event_count++];
     memset(e, 0, sizeof(*e));
     e->kind = kind;
-    if (file != NULL) {
+    if (file != NULL)
         strncpy(e->name, file, sizeof(e->name) - 1);
-    }
-    if (write(fake->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one) && errno != EAGAIN) {
+    if (write(fake->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one) && errno != EAGAIN)
         abort();
-    }
 }
 
 static void fake_auto_event(struct fake_store *fake, enum ccs_event_kind kind, const char *file)
 {
-    if (fake->auto_events && fake->watched) {
+    if (fake->auto_events && fake->watched)
         fake_queue(fake, kind, file);
-    }
 }
 
 /* -- the vtable ---------------------------------------------------------------------------- */
@@ -132,20 +124,16 @@ static unsigned fake_op_number(unsigned op)
 static void fake_enter(struct fake_store *fake, unsigned op)
 {
     fake->calls[fake_op_number(op)]++;
-    if (op == FAKE_READ && ++fake->reading > fake->reading_most) {
+    if (op == FAKE_READ && ++fake->reading > fake->reading_most)
         fake->reading_most = fake->reading;
-    }
     pthread_cond_broadcast(&fake->moved);
-    if (!(fake->gate & op)) {
+    if (!(fake->gate & op))
         return;
-    }
     fake->blocked++;
-    while ((fake->gate & op) && fake->lets == 0) {
+    while ((fake->gate & op) && fake->lets == 0)
         pthread_cond_wait(&fake->moved, &fake->lock);
-    }
-    if ((fake->gate & op) && fake->lets > 0) {
+    if ((fake->gate & op) && fake->lets > 0)
         fake->lets--;
-    }
     fake->blocked--;
 }
 
@@ -158,12 +146,10 @@ static int fake_op_error(struct fake_store *fake, unsigned op, struct ccs_error 
 
 static int fake_file_error(struct fake_file *f, unsigned op, struct ccs_error *err)
 {
-    if (f == NULL || !(f->fail_ops & op) || f->fail_times == 0) {
+    if (f == NULL || !(f->fail_ops & op) || f->fail_times == 0)
         return CCS_OK;
-    }
-    if (f->fail_times > 0) {
+    if (f->fail_times > 0)
         f->fail_times--;
-    }
     return ccs_error_set(err, f->fail_code, "the fake store was told to fail");
 }
 
@@ -187,18 +173,14 @@ static int fake_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg,
     rv = fake_op_error(fake, FAKE_LIST, err);
     if (rv == CCS_OK) {
         names = fake_alloc(NULL, fake->file_count * sizeof(*names));
-        for (size_t i = 0; i < fake->file_count; i++) {
-            if (fake->files[i].present && fake_ends_in_pfx(fake->files[i].name)) {
+        for (size_t i = 0; i < fake->file_count; i++)
+            if (fake->files[i].present && fake_ends_in_pfx(fake->files[i].name))
                 strcpy(names[count++], fake->files[i].name);
-            }
-        }
     }
     pthread_mutex_unlock(&fake->lock);
-    for (size_t i = 0; i < count; i++) {
-        if (cb(names[i], strlen(names[i]), arg) != 0) {
+    for (size_t i = 0; i < count; i++)
+        if (cb(names[i], strlen(names[i]), arg) != 0)
             break;
-        }
-    }
     free(names);
     return rv;
 }
@@ -214,15 +196,12 @@ static int fake_stat(struct ccs_store *store, const char *file, struct ccs_stamp
     fake_enter(fake, FAKE_STAT);
     f = fake_find(fake, file);
     rv = fake_op_error(fake, FAKE_STAT, err);
-    if (rv == CCS_OK) {
+    if (rv == CCS_OK)
         rv = fake_file_error(f, FAKE_STAT, err);
-    }
-    if (rv == CCS_OK && (f == NULL || !f->present)) {
+    if (rv == CCS_OK && (f == NULL || !f->present))
         rv = ccs_error_sys(err, CCS_ENOTFOUND, ENOENT, "no such file in the store");
-    }
-    if (rv == CCS_OK) {
+    if (rv == CCS_OK)
         *out = f->stamp;
-    }
     pthread_mutex_unlock(&fake->lock);
     return rv;
 }
@@ -240,25 +219,21 @@ static int fake_read(struct ccs_store *store, const char *file, size_t max, stru
     fake_enter(fake, FAKE_READ);
     f = fake_find(fake, file); /* the table may have moved meanwhile */
     rv = fake_op_error(fake, FAKE_READ, err);
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         goto out;
-    }
-    if (f != NULL && f->present) {
+    if (f != NULL && f->present)
         *out = f->stamp;
-    }
     rv = fake_file_error(f, FAKE_READ, err);
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         goto out;
-    }
-    if (f == NULL || !f->present) {
+    if (f == NULL || !f->present)
         rv = ccs_error_sys(err, CCS_ENOTFOUND, ENOENT, "no such file in the store");
-    } else if (f->len == 0) {
+    else if (f->len == 0)
         rv = ccs_error_set(err, CCS_EINCOMPLETE, "it is empty");
-    } else if (f->len > max) {
+    else if (f->len > max)
         rv = ccs_error_set(err, CCS_ETOOBIG, "it has %zu octets, allowed are %zu", f->len, max);
-    } else {
+    else
         rv = ccs_secret_append(data, f->data, f->len);
-    }
 out:
     fake->reading--;
     pthread_mutex_unlock(&fake->lock);
@@ -273,9 +248,8 @@ static int fake_probe(struct ccs_store *store, struct ccs_root *out, struct ccs_
     pthread_mutex_lock(&fake->lock);
     fake_enter(fake, FAKE_PROBE);
     rv = fake_op_error(fake, FAKE_PROBE, err);
-    if (rv == CCS_OK) {
+    if (rv == CCS_OK)
         *out = fake->root;
-    }
     pthread_mutex_unlock(&fake->lock);
     return rv;
 }
@@ -299,9 +273,8 @@ static int fake_watch_start(struct ccs_store *store, struct ccs_error *err)
     pthread_mutex_lock(&fake->lock);
     fake_enter(fake, FAKE_WATCH_START);
     rv = fake_op_error(fake, FAKE_WATCH_START, err);
-    if (rv == CCS_OK && !fake->watchable) {
+    if (rv == CCS_OK && !fake->watchable)
         rv = ccs_error_set(err, CCS_EINVAL, "the fake store cannot be watched");
-    }
     fake->watched = rv == CCS_OK;
     pthread_mutex_unlock(&fake->lock);
     return rv;
@@ -316,22 +289,18 @@ static void fake_watch_read(struct ccs_store *store, ccs_store_event_cb cb, void
 
     pthread_mutex_lock(&fake->lock);
     fake_enter(fake, FAKE_WATCH_READ);
-    if (read(fake->event_fd, &sum, sizeof(sum)) < 0 && errno != EAGAIN) {
+    if (read(fake->event_fd, &sum, sizeof(sum)) < 0 && errno != EAGAIN)
         abort();
-    }
     events = fake->events;
     count = fake->event_count;
     fake->events = NULL;
     fake->event_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (events[i].kind == CCS_EVENT_ROOT_GONE) {
+    for (size_t i = 0; i < count; i++)
+        if (events[i].kind == CCS_EVENT_ROOT_GONE)
             fake->watched = 0;
-        }
-    }
     pthread_mutex_unlock(&fake->lock);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         cb(events[i].kind, events[i].name[0] != '\0' ? events[i].name : NULL, arg);
-    }
     free(events);
 }
 
@@ -372,21 +341,18 @@ struct fake_store *fake_store_new(void)
     if (fake->event_fd < 0 || pthread_mutex_init(&fake->lock, NULL) != 0 ||
         pthread_condattr_init(&attr) != 0 ||
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&fake->moved, &attr) != 0) {
+        pthread_cond_init(&fake->moved, &attr) != 0)
         abort();
-    }
     pthread_condattr_destroy(&attr);
     return fake;
 }
 
 void fake_store_free(struct fake_store *fake)
 {
-    if (fake == NULL) {
+    if (fake == NULL)
         return;
-    }
-    for (size_t i = 0; i < fake->file_count; i++) {
+    for (size_t i = 0; i < fake->file_count; i++)
         free(fake->files[i].data);
-    }
     free(fake->files);
     free(fake->events);
     close(fake->event_fd);
@@ -408,9 +374,8 @@ static void fake_write(struct fake_store *fake, const char *file, const void *da
     pthread_mutex_lock(&fake->lock);
     f = fake_find_or_add(fake, file);
     f->data = fake_alloc(f->data, len);
-    if (len > 0) {
+    if (len > 0)
         memcpy(f->data, data, len);
-    }
     f->len = len;
     f->stamp.size = len;
     f->stamp.mtime_ns = f->stamp.ctime_ns = ++fake->clock;
@@ -448,9 +413,8 @@ void fake_store_touch(struct fake_store *fake, const char *file)
 
 static void fake_drop(struct fake_store *fake, struct fake_file *f)
 {
-    if (f == NULL || !f->present) {
+    if (f == NULL || !f->present)
         return;
-    }
     f->present = 0;
     fake->root.mtime_ns++;
     fake_auto_event(fake, CCS_EVENT_REMOVED, f->name);
@@ -466,9 +430,8 @@ void fake_store_remove(struct fake_store *fake, const char *file)
 void fake_store_clear(struct fake_store *fake)
 {
     pthread_mutex_lock(&fake->lock);
-    for (size_t i = 0; i < fake->file_count; i++) {
+    for (size_t i = 0; i < fake->file_count; i++)
         fake_drop(fake, &fake->files[i]);
-    }
     pthread_mutex_unlock(&fake->lock);
 }
 
@@ -480,9 +443,8 @@ int fake_store_stamp(struct fake_store *fake, const char *file, struct ccs_stamp
     pthread_mutex_lock(&fake->lock);
     f = fake_find(fake, file);
     present = f != NULL && f->present;
-    if (present) {
+    if (present)
         *out = f->stamp;
-    }
     pthread_mutex_unlock(&fake->lock);
     return present;
 }
@@ -516,11 +478,9 @@ void fake_store_set_error(struct fake_store *fake, int code)
 void fake_store_set_op_error(struct fake_store *fake, unsigned ops, int code)
 {
     pthread_mutex_lock(&fake->lock);
-    for (unsigned i = 0; i < OPS; i++) {
-        if (ops & (1u << i)) {
+    for (unsigned i = 0; i < OPS; i++)
+        if (ops & (1u << i))
             fake->errors[i] = code;
-        }
-    }
     pthread_mutex_unlock(&fake->lock);
 }
 
@@ -570,11 +530,9 @@ static unsigned fake_count_calls(const struct fake_store *fake, unsigned ops)
 {
     unsigned sum = 0;
 
-    for (unsigned i = 0; i < OPS; i++) {
-        if (ops & (1u << i)) {
+    for (unsigned i = 0; i < OPS; i++)
+        if (ops & (1u << i))
             sum += fake->calls[i];
-        }
-    }
     return sum;
 }
 
@@ -595,9 +553,8 @@ static int fake_wait(struct fake_store *fake, unsigned ops, unsigned n, int time
     pthread_mutex_lock(&fake->lock);
     for (;;) {
         reached = (ops != 0 ? fake_count_calls(fake, ops) : fake->blocked) >= n;
-        if (reached || rc != 0) {
+        if (reached || rc != 0)
             break;
-        }
         rc = pthread_cond_timedwait(&fake->moved, &fake->lock, &until);
     }
     pthread_mutex_unlock(&fake->lock);

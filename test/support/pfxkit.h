@@ -20,7 +20,10 @@ struct ccs_pfxkit_password {
 };
 
 /* Initialiser from a literal. */
-#define CCS_PFXKIT_PASSWORD(text) {text, (int)sizeof(text) - 1}
+#define CCS_PFXKIT_PASSWORD(text)                                                                  \
+    {                                                                                              \
+        text, (int)sizeof(text) - 1                                                                \
+    }
 
 struct ccs_pfxkit_pbe {
     int nid;          /* of a scheme, or of a cipher for PBES2; 0: AES-256-CBC */

@@ -2,7 +2,8 @@
 #ifndef CCS_PKCS12_KIT_H
 #define CCS_PKCS12_KIT_H
 
-/* What the tests of the PKCS#12 rooms share: one host's certificates, and what decoding must give. */
+/* What the tests of the PKCS#12 rooms share: one host's certificates, and what decoding must give.
+ */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,8 +45,7 @@ static inline struct host *host(void)
                                                      .ca = 1});
     h.leaf = ccs_certkit_make(&(struct ccs_certkit){
         .subject = "leaf", .key = h.key, .issuer = "inter", .issuer_key = h.inter_key});
-    h.stranger =
-        ccs_certkit_make(&(struct ccs_certkit){.subject = "stranger", .key = h.other_key});
+    h.stranger = ccs_certkit_make(&(struct ccs_certkit){.subject = "stranger", .key = h.other_key});
     return &h;
 }
 
@@ -73,9 +73,10 @@ struct outcome {
     struct ccs_error err;
 };
 
-/* Decodes with a password file's text (NULL: none) and a hint; checks what holds for any outcome. */
-static inline struct outcome load_with(const void *data, size_t len, const char *passwords, int hint,
-                                       uint64_t limit)
+/* Decodes with a password file's text (NULL: none) and a hint; checks what holds for any outcome.
+ */
+static inline struct outcome load_with(const void *data, size_t len, const char *passwords,
+                                       int hint, uint64_t limit)
 {
     struct outcome o = {0};
     struct ccs_passwords *list = NULL;

@@ -81,9 +81,15 @@ static void test_macs(void **state)
         int digest;
         unsigned legacy;
     } rows[] = {
-        {NID_sha1, CCS_LEGACY_SHA1_MAC}, {NID_md5, CCS_LEGACY_MD5}, {NID_sha224, 0},
-        {NID_sha256, 0},                 {NID_sha384, 0},           {NID_sha512, 0},
-        {NID_sha3_256, 0},               {NID_sm3, 0},              {NID_ripemd160, 0},
+        {NID_sha1, CCS_LEGACY_SHA1_MAC},
+        {NID_md5, CCS_LEGACY_MD5},
+        {NID_sha224, 0},
+        {NID_sha256, 0},
+        {NID_sha384, 0},
+        {NID_sha512, 0},
+        {NID_sha3_256, 0},
+        {NID_sm3, 0},
+        {NID_ripemd160, 0},
     };
     size_t i;
 
@@ -257,9 +263,9 @@ static void test_trailing(void **state)
 /* Keys of all kinds that a TLS server can have. */
 static void test_key_kinds(void **state)
 {
-    static const char *const kinds[] = {"P-256",    "P-384",        "P-521",    "secp256k1",
+    static const char *const kinds[] = {"P-256",           "P-384",    "P-521",    "secp256k1",
                                         "brainpoolP256r1", "RSA:1024", "RSA:2048", "RSA-PSS:2048",
-                                        "ED25519",  "ED448"};
+                                        "ED25519",         "ED448"};
     size_t i;
 
     (void)state;

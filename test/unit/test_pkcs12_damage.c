@@ -236,9 +236,12 @@ static void test_odd_bags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),           cmocka_unit_test(test_cut_ber),
-        cmocka_unit_test(test_zero_tail),     cmocka_unit_test(test_any_octet),
-        cmocka_unit_test(test_any_octet_plain), cmocka_unit_test(test_broken_inside),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_cut_ber),
+        cmocka_unit_test(test_zero_tail),
+        cmocka_unit_test(test_any_octet),
+        cmocka_unit_test(test_any_octet_plain),
+        cmocka_unit_test(test_broken_inside),
         cmocka_unit_test(test_odd_bags),
     };
 

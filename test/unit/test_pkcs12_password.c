@@ -73,16 +73,16 @@ static void test_empty_forms(void **state)
     }
 }
 
-static const char utf8[] = "gr\xc3\xbc\xc3\x9f";                /* in the password file */
-static const char latin1[] = "gr\xfc\xdf";                      /* the same in Latin-1 */
+static const char utf8[] = "gr\xc3\xbc\xc3\x9f";                    /* in the password file */
+static const char latin1[] = "gr\xfc\xdf";                          /* the same in Latin-1 */
 static const char doubled[] = "gr\xc3\x83\xc2\xbc\xc3\x83\xc2\x9f"; /* each octet a character */
 
 /* Writes certs and key with PBES2 and a MAC of RFC 7292, each with a password of its own. */
 static void make_mixed(struct ccs_der *file, const char *raw, const char *mac, int pbes1)
 {
     struct ccs_pfxkit_password p = {raw, (int)strlen(raw)}, m = {mac, (int)strlen(mac)};
-    const struct ccs_pfxkit_pbe pbe = {
-        .password = pbes1 ? m : p, .nid = pbes1 ? NID_pbe_WithSHA1And3_Key_TripleDES_CBC : 0};
+    const struct ccs_pfxkit_pbe pbe = {.password = pbes1 ? m : p,
+                                       .nid = pbes1 ? NID_pbe_WithSHA1And3_Key_TripleDES_CBC : 0};
 
     make_file(file, &(struct making){.certs = pbe, .key = pbe, .mac = {.password = m}}, p);
 }
@@ -101,8 +101,20 @@ static void test_not_ascii(void **state)
         {latin1, utf8, utf8, 0},   /* the password file is in Latin-1 */
         {latin1, latin1, utf8, 0}, /* the same, and BouncyCastle */
         {latin1, utf8, utf8, 1},
-        {"\xe2\x82\xac""5", "\xe2\x82\xac""5", "\xe2\x82\xac""5", 0}, /* beyond Latin-1 */
-        {"\xe2\x82\xac""5", "\xe2\x82\xac""5", "\xe2\x82\xac""5", 1},
+        {"\xe2\x82\xac"
+         "5",
+         "\xe2\x82\xac"
+         "5",
+         "\xe2\x82\xac"
+         "5",
+         0}, /* beyond Latin-1 */
+        {"\xe2\x82\xac"
+         "5",
+         "\xe2\x82\xac"
+         "5",
+         "\xe2\x82\xac"
+         "5",
+         1},
         {"\xf0\x9f\x94\x91", "\xf0\x9f\x94\x91", "\xf0\x9f\x94\x91", 1}, /* a surrogate pair */
     };
     size_t i;
@@ -145,8 +157,7 @@ static void test_long(void **state)
 
     (void)state;
     memset(text, 'x', CCS_PASSWORD_LEN_MAX);
-    make_file(&file, &(struct making){0},
-              (struct ccs_pfxkit_password){text, CCS_PASSWORD_LEN_MAX});
+    make_file(&file, &(struct making){0}, (struct ccs_pfxkit_password){text, CCS_PASSWORD_LEN_MAX});
     ccs_pfx_free(expect_host(&file, text, 1));
     text[CCS_PASSWORD_LEN_MAX - 1] = '\0';
     expect_refusal(&file, text, CCS_EPASSWORD, "password");
@@ -219,14 +230,10 @@ static void test_search_budget_edge(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_empty_forms),
-        cmocka_unit_test(test_not_ascii),
-        cmocka_unit_test(test_not_ascii_elsewhere),
-        cmocka_unit_test(test_long),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_search_budget),
-        cmocka_unit_test(test_search_budget_edge),
+        cmocka_unit_test(test_order),         cmocka_unit_test(test_empty_forms),
+        cmocka_unit_test(test_not_ascii),     cmocka_unit_test(test_not_ascii_elsewhere),
+        cmocka_unit_test(test_long),          cmocka_unit_test(test_many),
+        cmocka_unit_test(test_search_budget), cmocka_unit_test(test_search_budget_edge),
     };
 
     return cmocka_run_group_tests(tests, NULL, host_free);

@@ -52,10 +52,8 @@ static void test_unusable_keys(void **state)
         int code;
         const char *needle;
     } rows[] = {
-        {"DSA", CCS_EKEYUSE, "DSA"},
-        {"X25519", CCS_EKEYUSE, "X25519"},
-        {"X448", CCS_EKEYUSE, "X448"},
-        {"RSA:512", CCS_EKEYUSE, "512 bits"},
+        {"DSA", CCS_EKEYUSE, "DSA"},   {"X25519", CCS_EKEYUSE, "X25519"},
+        {"X448", CCS_EKEYUSE, "X448"}, {"RSA:512", CCS_EKEYUSE, "512 bits"},
         {"SM2", CCS_EKEYUSE, "SM2"},
     };
     struct ccs_der bags = {0}, file = {0};
@@ -211,7 +209,8 @@ static void test_outer(void **state)
     refuse_outer(3, "1.2.840.113549.1.7.2", NULL, CCS_EUNSUPPORTED, "signed with a key");
 }
 
-static void refuse_part(const char *type, const struct ccs_der *content, int code, const char *needle)
+static void refuse_part(const char *type, const struct ccs_der *content, int code,
+                        const char *needle)
 {
     struct ccs_der parts = {0}, file = {0};
 
@@ -336,14 +335,18 @@ static void test_pbes2(void **state)
         {"1.2.840.113549.1.5.12", "1.2.3.4", "2.16.840.1.101.3.4.1.42", 10, 0, CCS_EUNSUPPORTED,
          "pseudo-random"},
         {"1.2.840.113549.1.5.12", NULL, "1.2.3.4", 10, 0, CCS_EUNSUPPORTED, "cipher"},
-        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.46", 10, 0, CCS_EUNSUPPORTED, "cipher"},
+        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.46", 10, 0, CCS_EUNSUPPORTED,
+         "cipher"},
         {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 0, 0, CCS_EDAMAGED, "no sense"},
         {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", -5, 0, CCS_EDAMAGED, "no sense"},
-        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 10, 65, CCS_EDAMAGED, "no sense"},
-        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 10, -1, CCS_EDAMAGED, "no sense"},
+        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 10, 65, CCS_EDAMAGED,
+         "no sense"},
+        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 10, -1, CCS_EDAMAGED,
+         "no sense"},
         {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 10, INT64_MAX, CCS_EDAMAGED,
          "no sense"},
-        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 10, 16, CCS_EPASSWORD, "password"},
+        {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", 10, 16, CCS_EPASSWORD,
+         "password"},
         {"1.2.840.113549.1.5.12", NULL, "2.16.840.1.101.3.4.1.42", INT64_MAX, 0, CCS_EROUNDS,
          "kdf_limit"},
     };
@@ -390,7 +393,8 @@ static void test_bad_pbmac1(void **state)
 
     (void)state;
     for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-        make_file(&file, &(struct making){.mac = {.pbmac1 = 1, .fake = 1, .key_len = lengths[i]}}, pw);
+        make_file(&file, &(struct making){.mac = {.pbmac1 = 1, .fake = 1, .key_len = lengths[i]}},
+                  pw);
         expect_refusal(&file, "pw", CCS_EDAMAGED, i < 4 ? "key length" : "");
         ccs_der_clear(&file);
     }
@@ -428,11 +432,16 @@ static void test_bad_mac(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing_parts),     cmocka_unit_test(test_unusable_keys),
-        cmocka_unit_test(test_strange_keys),      cmocka_unit_test(test_key_password),
-        cmocka_unit_test(test_outer),             cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_directory_account), cmocka_unit_test(test_schemes),
-        cmocka_unit_test(test_pbes2),             cmocka_unit_test(test_bad_pbmac1),
+        cmocka_unit_test(test_missing_parts),
+        cmocka_unit_test(test_unusable_keys),
+        cmocka_unit_test(test_strange_keys),
+        cmocka_unit_test(test_key_password),
+        cmocka_unit_test(test_outer),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_directory_account),
+        cmocka_unit_test(test_schemes),
+        cmocka_unit_test(test_pbes2),
+        cmocka_unit_test(test_bad_pbmac1),
         cmocka_unit_test(test_bad_mac),
     };
 
