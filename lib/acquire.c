@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acquire.h"
 #include "error.h"
 #include "instance.h"
 #include "name.h"
@@ -32,16 +33,20 @@ struct ccs_request {
     struct ccs_answer answer;
 };
 
+static void query_complete(const struct ccs *ccs, struct query *q)
+{
+    q->exact_hash = ccs_cache_hash(ccs->cache, q->exact, q->exact_len);
+    q->wildcard_len = 0;
+    q->wildcard[0] = '\0';
+}
+
 static int query_init(const struct ccs *ccs, const char *name, size_t len, struct query *q)
 {
     int rv = ccs_name_canonical(name, len, q->exact, &q->exact_len);
 
-    if (rv != CCS_OK)
-        return rv;
-    q->exact_hash = ccs_cache_hash(ccs->cache, q->exact, q->exact_len);
-    q->wildcard_len = 0;
-    q->wildcard[0] = '\0';
-    return CCS_OK;
+    if (rv == CCS_OK)
+        query_complete(ccs, q);
+    return rv;
 }
 
 /* Only names without a file of their own need it, so a warm look-up does without. */
@@ -262,26 +267,21 @@ static struct ccs_request *request_new(struct ccs *ccs, const struct query *q, i
     return r;
 }
 
-int ccs_acquire_start(struct ccs *ccs, const char *name, size_t len, ccs_done_cb done, void *arg,
-                      struct ccs_answer *out, struct ccs_request **req)
+static int query_start(struct ccs *ccs, struct query *q, ccs_done_cb done, void *arg,
+                       struct ccs_answer *out, struct ccs_request **req)
 {
     struct ccs_request *r;
     struct ccs_error exact;
     enum stage stage;
-    struct query q;
     int rv;
 
-    rv = query_init(ccs, name, len, &q);
-    if (rv != CCS_OK)
-        answer_code(out, rv, "not a host name that a store can hold");
-    else
-        rv = look_up(ccs, &q, out, &stage, &exact);
+    rv = look_up(ccs, q, out, &stage, &exact);
     if (rv != CCS_PENDING) {
         count_answer(ccs, rv);
         return rv;
     }
     ccs_count(&ccs->counters.misses);
-    r = request_new(ccs, &q, ccs->settings.wait_ms);
+    r = request_new(ccs, q, ccs->settings.wait_ms);
     if (r == NULL)
         return answer_code(out, CCS_ENOMEM, "no memory");
     r->done = done;
@@ -292,6 +292,31 @@ int ccs_acquire_start(struct ccs *ccs, const char *name, size_t len, ccs_done_cb
     else
         free(r);
     return rv;
+}
+
+int ccs_acquire_start(struct ccs *ccs, const char *name, size_t len, ccs_done_cb done, void *arg,
+                      struct ccs_answer *out, struct ccs_request **req)
+{
+    struct query q;
+    int rv = query_init(ccs, name, len, &q);
+
+    if (rv == CCS_OK)
+        return query_start(ccs, &q, done, arg, out, req);
+    answer_code(out, rv, "not a host name that a store can hold");
+    count_answer(ccs, rv);
+    return rv;
+}
+
+int ccs_acquire_start_canonical(struct ccs *ccs, const char *name, size_t len, ccs_done_cb done,
+                                void *arg, struct ccs_answer *out, struct ccs_request **req)
+{
+    struct query q;
+
+    memcpy(q.exact, name, len);
+    q.exact[len] = '\0';
+    q.exact_len = len;
+    query_complete(ccs, &q);
+    return query_start(ccs, &q, done, arg, out, req);
 }
 
 int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,

@@ -34,11 +34,6 @@ static uint64_t abi(void)
            sizeof(pthread_mutex_t) << 8 | sizeof(void *);
 }
 
-static uint64_t align_up(uint64_t n)
-{
-    return (n + CCS_ARENA_ALIGN - 1) & ~(uint64_t)(CCS_ARENA_ALIGN - 1);
-}
-
 /* Keys must not end up in core dumps. Only whole pages of ours: a host may have other things
  * beside. */
 static void leave_out_of_dumps(void *mem, size_t size)
@@ -98,7 +93,7 @@ int ccs_arena_format(void *mem, size_t size, struct ccs_arena **out, struct ccs_
     memset(arena, 0, sizeof(*arena));
     arena->abi = abi();
     arena->size = size;
-    arena->used = align_up(sizeof(*arena));
+    arena->used = ccs_arena_align(sizeof(*arena));
     arena->key = key;
     *out = arena;
     return CCS_OK;
@@ -113,7 +108,7 @@ void *ccs_arena_reserve(struct ccs_arena *arena, enum ccs_arena_part part, size_
     p->offset = arena->used;
     p->size = size;
     /* The end of the arena need not be aligned. */
-    arena->used = align_up(arena->used + size);
+    arena->used = ccs_arena_align(arena->used + size);
     if (arena->used > arena->size)
         arena->used = arena->size;
     return (uint8_t *)arena + p->offset;

@@ -21,6 +21,11 @@
 #define CCS_ARENA_SIZE_MIN ((size_t)1024 * 1024)
 #define CCS_ARENA_SIZE_MAX ((size_t)64 * 1024 * 1024 * 1024)
 
+static inline size_t ccs_arena_align(size_t n)
+{
+    return (n + CCS_ARENA_ALIGN - 1) & ~(size_t)(CCS_ARENA_ALIGN - 1);
+}
+
 enum ccs_arena_part {
     CCS_ARENA_INDEX,
     CCS_ARENA_COUNTERS,

@@ -50,7 +50,7 @@ static void destroy(struct ccs *ccs)
     if (ccs == NULL)
         return;
     ccs_loader_free(ccs->loader);
-    ccs_index_free(ccs->index);
+    ccs_spelling_free(ccs->spellings);
     ccs_store_close(ccs->store);
     ccs_cache_free(ccs->cache);
     ccs_log_free(ccs->log);
@@ -83,20 +83,20 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
     }
     ccs->log = ccs_config_make_log(ccs->config, wake_owner, ccs);
     ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX);
-    ccs->index = ccs_index_new();
+    ccs->spellings = ccs_spelling_new();
     ccs->loader = make_loader(ccs);
-    if (ccs->log == NULL || ccs->cache == NULL || ccs->index == NULL || ccs->loader == NULL) {
+    if (ccs->log == NULL || ccs->cache == NULL || ccs->spellings == NULL || ccs->loader == NULL) {
         rv = ccs_error_set(err, CCS_ENOMEM, "no memory for a certificate store");
         goto out;
     }
     ccs->fetcher.store = ccs->store;
-    ccs->fetcher.index = ccs->index;
+    ccs->fetcher.spellings = ccs->spellings;
     ccs->fetcher.log = ccs->log;
     ccs->fetcher.settings = &ccs->settings;
     ccs->fetcher.closing = &ccs->closing;
     ccs_upkeep_ops(ccs, &ops);
-    rv = ccs_refresh_start(ccs->store, ccs->index, ccs->log, &ccs->settings, &ops, &ccs->refresh,
-                           err);
+    rv = ccs_refresh_start(ccs->store, ccs->spellings, ccs->log, &ccs->settings, &ops,
+                           &ccs->refresh, err);
 
 out:
     if (rv != CCS_OK) {

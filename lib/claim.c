@@ -43,7 +43,7 @@ int ccs_claims_take(struct ccs_claims *claims, uint64_t hash, uint64_t ticket, i
     return CCS_OK;
 }
 
-static size_t find(const struct ccs_claims *claims, const struct ccs_claim *claim)
+static size_t find_claim(const struct ccs_claims *claims, const struct ccs_claim *claim)
 {
     size_t i;
 
@@ -56,13 +56,13 @@ static size_t find(const struct ccs_claims *claims, const struct ccs_claim *clai
 
 bool ccs_claims_hold(const struct ccs_claims *claims, const struct ccs_claim *claim)
 {
-    return find(claims, claim) < CCS_CLAIMS_PER_SHARD;
+    return find_claim(claims, claim) < CCS_CLAIMS_PER_SHARD;
 }
 
 bool ccs_claims_extend(struct ccs_claims *claims, const struct ccs_claim *claim,
                        int64_t deadline_ms)
 {
-    size_t i = find(claims, claim);
+    size_t i = find_claim(claims, claim);
 
     if (i == CCS_CLAIMS_PER_SHARD)
         return false;
@@ -72,7 +72,7 @@ bool ccs_claims_extend(struct ccs_claims *claims, const struct ccs_claim *claim,
 
 bool ccs_claims_release(struct ccs_claims *claims, const struct ccs_claim *claim)
 {
-    size_t i = find(claims, claim);
+    size_t i = find_claim(claims, claim);
 
     if (i == CCS_CLAIMS_PER_SHARD)
         return false;

@@ -35,15 +35,13 @@ int ccs_dir_watch_start(struct ccs_dir_watch *w, const char *path)
     ccs_dir_watch_end(w);
     if (w->events == NULL) {
         w->events = malloc(EVENTS_SIZE);
-        if (w->events == NULL) {
+        if (w->events == NULL)
             return ENOMEM;
-        }
     }
     /* A new descriptor each time: events of what was watched before are gone with the old one. */
     w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (w->fd < 0) {
+    if (w->fd < 0)
         return errno;
-    }
     if (inotify_add_watch(w->fd, path, WATCHED_KINDS) < 0) {
         rc = errno;
         ccs_dir_watch_end(w);
@@ -62,9 +60,8 @@ static int watch_is_new_link(const char *path, const char *file)
     struct stat st;
     int rc;
 
-    if (root < 0) {
+    if (root < 0)
         return 0;
-    }
     rc = fstatat(root, file, &st, AT_SYMLINK_NOFOLLOW);
     close(root);
     return rc == 0 && (S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink > 1));
@@ -84,20 +81,16 @@ static int watch_event(const char *path, uint32_t mask, const char *file, ccs_st
     }
     if (file[0] == '\0') {
         /* Permissions of the folder itself: any file may have become readable. */
-        if (mask & IN_ATTRIB) {
+        if (mask & IN_ATTRIB)
             cb(CCS_EVENT_OVERFLOW, NULL, arg);
-        }
         return 1;
     }
-    if ((mask & IN_ISDIR) || !ccs_dir_is_pfx(file, strlen(file))) {
+    if ((mask & IN_ISDIR) || !ccs_dir_is_pfx(file, strlen(file)))
         return 1;
-    }
-    if (mask & (IN_MOVED_FROM | IN_DELETE)) {
+    if (mask & (IN_MOVED_FROM | IN_DELETE))
         cb(CCS_EVENT_REMOVED, file, arg);
-    } else if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB)) ||
-               watch_is_new_link(path, file)) {
+    else if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB)) || watch_is_new_link(path, file))
         cb(CCS_EVENT_ARRIVED, file, arg);
-    }
     return 1;
 }
 
@@ -108,13 +101,11 @@ void ccs_dir_watch_read(struct ccs_dir_watch *w, const char *path, ccs_store_eve
     size_t left;
     ssize_t n;
 
-    if (w->fd < 0) {
+    if (w->fd < 0)
         return;
-    }
     n = read(w->fd, w->events, EVENTS_SIZE);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    }
     if (n <= 0) {
         ccs_dir_watch_end(w);
         cb(CCS_EVENT_ROOT_GONE, NULL, arg);
@@ -125,9 +116,8 @@ void ccs_dir_watch_read(struct ccs_dir_watch *w, const char *path, ccs_store_eve
         memcpy(&e, p, sizeof(e));
         p += sizeof(e);
         left -= sizeof(e);
-        if (e.len > left) {
+        if (e.len > left)
             break;
-        }
         file = e.len > 0 && memchr(p, '\0', e.len) != NULL ? p : "";
         if (!watch_event(path, e.mask, file, cb, arg)) {
             ccs_dir_watch_end(w);

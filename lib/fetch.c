@@ -63,7 +63,7 @@ static size_t candidates(struct ccs_fetcher *f, const char *stem, enum ccs_file_
 {
     char file[CCS_FILE_NAME_SIZE], odd[CCS_FILE_NAME_SIZE];
     int odd_unicode = 0;
-    int has_odd = ccs_index_spelling(f->index, stem, kind, odd, &odd_unicode) == CCS_OK;
+    int has_odd = ccs_spelling_find(f->spellings, stem, kind, odd, &odd_unicode) == CCS_OK;
     size_t n = 0;
 
     if (ccs_name_file_unicode(stem, kind, file) == CCS_OK)
@@ -327,9 +327,9 @@ int64_t ccs_fetch(struct ccs_fetcher *f, const struct ccs_fetch_job *job, struct
 
     memset(out, 0, sizeof(*out));
     rv = gather(f, job, &g);
-    if (rv == CCS_OK && g.part_count == 0 && g.refused == 0 && !ccs_index_ready(f->index)) {
+    if (rv == CCS_OK && g.part_count == 0 && g.refused == 0 && !ccs_spelling_ready(f->spellings)) {
         /* Only the listing knows upper-case and other odd spellings. */
-        ccs_index_wait_ready(f->index, f->settings->wait_ms);
+        ccs_spelling_wait_ready(f->spellings, f->settings->wait_ms);
         rv = gather(f, job, &g);
     }
     if (rv == CCS_OK && g.moving) {

@@ -12,14 +12,14 @@
 #include <ccs/ccs.h>
 
 #include "credential.h"
-#include "index.h"
 #include "log.h"
 #include "settings.h"
+#include "spelling.h"
 #include "store.h"
 
 struct ccs_fetcher {
     struct ccs_store *store; /* all borrowed */
-    struct ccs_index *index;
+    struct ccs_spellings *spellings;
     struct ccs_log *log;
     const struct ccs_settings *settings;
     const atomic_bool *closing; /* the host may be tearing OpenSSL down: leave it alone */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "acquire.h"
 #include "error.h"
 #include "handshake.h"
 #include "hello.h"
@@ -36,17 +39,29 @@ struct gate {
     size_t held_size, held_len, held_taken;
     struct ccs_gate_host host;
     void (*next_info)(const SSL *ssl, int type, int value);
-    struct ccs_hello hello;
+    struct ccs_hello *hello; /* in GATE_COLLECT, of a hello that comes in pieces; or NULL */
 };
+
+/* glibc keeps freed memory of up to this size at hand; anything larger costs twice as much. */
+static_assert(sizeof(struct gate) <= 1032, "a connection's record has grown too large");
 
 static pthread_once_t gate_once = PTHREAD_ONCE_INIT;
 static BIO_METHOD *gate_method;
+
+/* The info callback of the first SSL_CTX that had one: as a rule all of a host's have the same. */
+static void (*_Atomic gate_usual_info)(const SSL *ssl, int type, int value);
 
 static void gate_drop(struct gate *gate)
 {
     free(gate->held);
     gate->held = NULL;
     gate->held_size = gate->held_len = gate->held_taken = 0;
+}
+
+static void gate_forget_hello(struct gate *gate)
+{
+    free(gate->hello);
+    gate->hello = NULL;
 }
 
 static void gate_release(struct ccs_handshake *handshake)
@@ -56,6 +71,7 @@ static void gate_release(struct ccs_handshake *handshake)
     if (gate->bio != NULL)
         BIO_set_data(gate->bio, NULL);
     gate_drop(gate);
+    gate_forget_hello(gate);
     free(gate);
 }
 
@@ -78,15 +94,15 @@ static void gate_done(const struct ccs_answer *answer, void *arg)
     gate->host.resume(gate->handshake.ssl, gate->host.arg);
 }
 
-static void gate_ask(struct gate *gate, const struct ccs_site *site)
+static void gate_ask(struct gate *gate, const struct ccs_site *site, const struct ccs_hello *hello)
 {
     struct ccs_handshake *handshake = &gate->handshake;
     int rv;
 
-    if (ccs_handshake_begin(handshake, site, gate->hello.name, gate->hello.name_len) != CCS_OK)
+    if (ccs_handshake_begin(handshake, site, hello->name, hello->name_len) != CCS_OK)
         return;
-    rv = ccs_acquire_start(site->ccs, handshake->name, handshake->name_len, gate_done, gate,
-                           &handshake->answer, &handshake->request);
+    rv = ccs_acquire_start_canonical(site->ccs, handshake->name, handshake->name_len, gate_done,
+                                     gate, &handshake->answer, &handshake->request);
     if (rv == CCS_PENDING) {
         gate->state = GATE_WAIT;
     } else {
@@ -96,14 +112,12 @@ static void gate_ask(struct gate *gate, const struct ccs_site *site)
 }
 
 /* The server name is known: asks the host for its site, and the site for the certificate. */
-static void gate_decide(struct gate *gate)
+static void gate_decide(struct gate *gate, const struct ccs_hello *hello)
 {
-    const struct ccs_hello *hello = &gate->hello;
     char name[CCS_HELLO_NAME_MAX + 1];
     const struct ccs_site *site;
     size_t len = hello->name_len;
 
-    gate->state = GATE_PASS;
     /* OpenSSL refuses such a name, so nobody needs to see half of it. */
     if (memchr(hello->name, '\0', len) != NULL)
         return;
@@ -115,7 +129,29 @@ static void gate_decide(struct gate *gate)
     name[len] = '\0';
     site = gate->host.choose(gate->handshake.ssl, name, len, gate->host.arg);
     if (site != NULL)
-        gate_ask(gate, site);
+        gate_ask(gate, site, hello);
+}
+
+/* Most hellos come whole: the reader is kept only of those that do not. */
+static void gate_listen(struct gate *gate, const uint8_t *data, size_t len)
+{
+    struct ccs_hello fresh, *hello = gate->hello;
+    int rv;
+
+    if (hello == NULL) {
+        ccs_hello_init(&fresh);
+        hello = &fresh;
+    }
+    rv = ccs_hello_feed(hello, data, len);
+    if (rv == CCS_PENDING && gate->hello == NULL && (gate->hello = malloc(sizeof(fresh))) != NULL)
+        *gate->hello = fresh;
+    if (rv == CCS_PENDING && gate->hello != NULL)
+        return;
+    gate->state = GATE_PASS;
+    /* What cannot be read is left to OpenSSL, which finds out what is wrong with it. */
+    if (rv == CCS_OK)
+        gate_decide(gate, hello);
+    gate_forget_hello(gate);
 }
 
 /* -- the filter ---------------------------------------------------------------------------- */
@@ -190,15 +226,11 @@ static int gate_hold(struct gate *gate, BIO *bio, const void *piece, size_t len)
 
 static int gate_collect(struct gate *gate, BIO *bio, char *out, size_t size, size_t *got)
 {
-    int n = gate_pull(bio, out, size), rv;
+    int n = gate_pull(bio, out, size);
 
     if (n <= 0)
         return n;
-    rv = ccs_hello_feed(&gate->hello, (const uint8_t *)out, (size_t)n);
-    if (rv == CCS_OK)
-        gate_decide(gate);
-    else if (rv != CCS_PENDING)
-        gate->state = GATE_PASS; /* OpenSSL finds out what is wrong with it */
+    gate_listen(gate, (const uint8_t *)out, (size_t)n);
     if (gate->state == GATE_WAIT)
         return gate_hold(gate, bio, out, (size_t)n);
     *got = (size_t)n;
@@ -289,6 +321,7 @@ static int gate_destroy(BIO *bio)
             ccs_handshake_clear(&gate->handshake);
         gate->state = GATE_PASS;
         gate_drop(gate);
+        gate_forget_hello(gate);
         BIO_set_data(bio, NULL);
     }
     return 1;
@@ -324,6 +357,7 @@ static struct gate *gate_new(SSL *ssl, const struct ccs_attachment *attachment)
     gate->handshake.request = NULL;
     gate->handshake.decided = gate->handshake.barred = 0;
     gate->bio = NULL;
+    gate->hello = NULL;
     gate->held = NULL;
     gate->held_size = gate->held_len = gate->held_taken = 0;
     gate->host = attachment->host;
@@ -355,8 +389,8 @@ static void gate_enter(SSL *ssl, struct gate *gate, const struct ccs_attachment 
         /* SSL_clear() made it a new connection. */
         ccs_handshake_clear(&gate->handshake);
         gate_drop(gate);
+        gate_forget_hello(gate);
     }
-    ccs_hello_init(&gate->hello);
     gate->state = GATE_COLLECT;
     if (gate->bio != NULL)
         return;
@@ -411,25 +445,58 @@ static void gate_info(const SSL *seen, int type, int value)
     }
 }
 
+/* In gate_info()'s place once the gate has gone: most events are still to come then. */
+static void gate_gone_info(const SSL *seen, int type, int value)
+{
+    if (type != SSL_CB_HANDSHAKE_START) {
+        atomic_load_explicit(&gate_usual_info, memory_order_relaxed)(seen, type, value);
+        return;
+    }
+    /* SSL_clear() makes a new connection of it, which needs a gate again. */
+    if (SSL_get_info_callback(seen) == gate_gone_info)
+        SSL_set_info_callback((SSL *)(uintptr_t)seen, NULL);
+    gate_info(seen, type, value);
+}
+
+/*
+ * The SSL_CTX is chosen, and with it the info callback that the host wants. OpenSSL asks that of
+ * the SSL before that of the SSL_CTX, but one that the host itself has given to the SSL stays.
+ */
+static void gate_chosen(SSL *ssl, const struct ccs_attachment *in_force)
+{
+    void (*usual)(const SSL *, int, int) = atomic_load_explicit(&gate_usual_info,
+                                                                memory_order_relaxed);
+    void (*own)(const SSL *, int, int) = SSL_get_info_callback(ssl);
+    const struct gate *gate = gate_get(ssl);
+    int gone = gate != NULL && gate->bio == NULL && in_force != NULL && usual != NULL &&
+               in_force->next_info == usual;
+
+    if (own == NULL || own == gate_gone_info)
+        SSL_set_info_callback(ssl, gone ? gate_gone_info : NULL);
+}
+
 int ccs_gate_attach(SSL_CTX *ctx, struct ccs_site *site, const struct ccs_gate_host *host,
                     struct ccs_error *err)
 {
     const struct ccs_attachment *before;
-    struct ccs_attachment attachment = {.site = site};
+    struct ccs_attachment attachment = {.site = site, .chosen = gate_chosen};
+    void (*none)(const SSL *, int, int) = NULL;
     int rv;
 
     if (ctx == NULL || host == NULL || host->choose == NULL || host->resume == NULL)
         return ccs_error_set(err, CCS_EINVAL,
-                             "A gate needs an SSL_CTX, and a host that chooses and resumes.");
+                             "a gate needs an SSL_CTX, and a host that chooses and resumes");
     if (pthread_once(&gate_once, gate_init) != 0 || gate_method == NULL)
-        return ccs_error_set(err, CCS_ENOMEM, "OpenSSL has no memory for a BIO method.");
+        return ccs_error_set(err, CCS_ENOMEM, "OpenSSL has no memory for a BIO method");
     before = ccs_attachment_get(ctx);
     if (before != NULL && before->blocking)
-        return ccs_error_set(err, CCS_EINVAL, "This SSL_CTX belongs to a blocking server already.");
+        return ccs_error_set(err, CCS_EINVAL, "this SSL_CTX belongs to a blocking server already");
     attachment.host = *host;
     attachment.next_info = SSL_CTX_get_info_callback(ctx);
     if (attachment.next_info == gate_info)
         attachment.next_info = before != NULL ? before->next_info : NULL;
+    if (attachment.next_info != NULL)
+        atomic_compare_exchange_strong(&gate_usual_info, &none, attachment.next_info);
     rv = ccs_attachment_set(ctx, &attachment, err);
     if (rv == CCS_OK)
         SSL_CTX_set_info_callback(ctx, gate_info);

@@ -29,14 +29,12 @@ static struct ccs_missing *find_missing(struct ccs_looker *l, const char *file)
     while (low < high) {
         middle = low + (high - low) / 2;
         order = strcmp(l->missing[middle].file, file);
-        if (order == 0) {
+        if (order == 0)
             return &l->missing[middle];
-        }
-        if (order < 0) {
+        if (order < 0)
             low = middle + 1;
-        } else {
+        else
             high = middle;
-        }
     }
     return NULL;
 }
@@ -84,11 +82,9 @@ struct glance {
 
 static int is_gone(const struct ccs_looker *l, const char *file)
 {
-    for (size_t i = 0; i < l->gone_count; i++) {
-        if (strcmp(l->gone[i], file) == 0) {
+    for (size_t i = 0; i < l->gone_count; i++)
+        if (strcmp(l->gone[i], file) == 0)
             return 1;
-        }
-    }
     return 0;
 }
 
@@ -102,16 +98,13 @@ static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, str
 
     ccs_refresh_enter_store(r, r->times.hang);
     rv = ccs_store_stat(r->store, c->file, &stamp, NULL);
-    if (!ccs_refresh_leave_store(r) || !ccs_refresh_is_up(r)) {
+    if (!ccs_refresh_leave_store(r) || !ccs_refresh_is_up(r))
         return 0;
-    }
     /* One file that cannot be read is its own trouble, several are the store's. */
-    if (rv == CCS_EUNAVAIL && (!ccs_looker_probe(r) || ++g->unanswered > UNANSWERED_MAX)) {
+    if (rv == CCS_EUNAVAIL && (!ccs_looker_probe(r) || ++g->unanswered > UNANSWERED_MAX))
         return 0;
-    }
-    if (rv == CCS_OK && !ccs_stamp_equal(&stamp, &c->stamp)) {
+    if (rv == CCS_OK && !ccs_stamp_equal(&stamp, &c->stamp))
         ccs_refresh_tell_changed(r, c->stem);
-    }
     if (rv != CCS_ENOTFOUND && (rv != CCS_EUNAVAIL || before == NULL)) {
         g->found++;
         return 1;
@@ -129,9 +122,8 @@ static void warn_suspect(struct ccs_refresh *r, const struct glance *g, int susp
     const int before = r->look.suspect;
 
     r->look.suspect = suspect || (!homely && g->missing_count > 0);
-    if (!r->look.suspect || before) {
+    if (!r->look.suspect || before)
         return;
-    }
     if (suspect) {
         ccs_log(r->log, CCS_LOG_WARN,
                 "%zu of the %zu files in use are missing in the store at once: they stay in "
@@ -205,9 +197,8 @@ void ccs_glance(struct ccs_refresh *r, int all)
 
     l->due_look = all ? began + r->times.refresh : l->due_look;
     l->due_missing = began + r->times.tick;
-    if (!ccs_looker_probe(r)) {
+    if (!ccs_looker_probe(r))
         return;
-    }
     breaks = l->breaks;
     g.total = ask_cached(r, &cached);
     g.missing = calloc(g.total + 1, sizeof(*g.missing));
@@ -215,15 +206,12 @@ void ccs_glance(struct ccs_refresh *r, int all)
         free(cached);
         return;
     }
-    for (size_t i = 0; i < g.total && ok; i++) {
-        if (all || is_gone(l, cached[i].file) || find_missing(l, cached[i].file) != NULL) {
+    for (size_t i = 0; i < g.total && ok; i++)
+        if (all || is_gone(l, cached[i].file) || find_missing(l, cached[i].file) != NULL)
             ok = glance_at(r, &cached[i], &g);
-        }
-    }
     free(cached);
-    if (ccs_refresh_is_stopping(r)) {
+    if (ccs_refresh_is_stopping(r))
         goto out;
-    }
     if (all) {
         l->look_allowed = ccs_now_ms() +
                           ccs_earlier((ccs_now_ms() - began) * LOOK_REST, r->times.refresh);
@@ -233,13 +221,11 @@ void ccs_glance(struct ccs_refresh *r, int all)
         goto out;
     }
     l->gone_count = 0;
-    if ((g.missing_count > 0 && !ccs_looker_probe(r)) || breaks != l->breaks) {
+    if ((g.missing_count > 0 && !ccs_looker_probe(r)) || breaks != l->breaks)
         goto out;
-    }
     /* A folder that holds most of what is cached is the store, wherever it came from. */
-    if (all && (g.total == 0 || (g.found > 0 && g.found * 2 >= g.total))) {
+    if (all && (g.total == 0 || (g.found > 0 && g.found * 2 >= g.total)))
         l->home = l->root;
-    }
     qsort(g.missing, g.missing_count, sizeof(*g.missing), missing_compare);
     free(l->missing);
     l->missing = g.missing;

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acquire.h"
 #include "credential.h"
 #include "error.h"
 #include "handshake.h"
+#include "tls.h"
 
 static pthread_once_t handshake_once = PTHREAD_ONCE_INIT;
 static int handshake_ctx_index = -1;
@@ -113,7 +115,12 @@ static void handshake_bar(struct ccs_handshake *handshake, const char *why)
 
 static int handshake_session_id(const struct ccs_handshake *handshake, uint8_t *out)
 {
-    return ccs_site_session_id(handshake->site, handshake->answer.code != CCS_OK, handshake->name,
+    const struct ccs_answer *answer = &handshake->answer;
+
+    if (answer->code == CCS_OK && strcmp(answer->cred->stem, handshake->name) == 0)
+        return ccs_site_session_id_of_file(handshake->site, handshake->name, handshake->name_len,
+                                           out);
+    return ccs_site_session_id(handshake->site, answer->code != CCS_OK, handshake->name,
                                handshake->name_len, out);
 }
 
@@ -127,7 +134,7 @@ int ccs_handshake_decide(struct ccs_handshake *handshake)
         return handshake->answer.code;
     if (handshake_session_id(handshake, id) != CCS_OK ||
         SSL_set_session_id_context(handshake->ssl, id, sizeof(id)) != 1)
-        handshake_bar(handshake, "OpenSSL could not set a session id context.");
+        handshake_bar(handshake, "OpenSSL could not set a session id context");
     return handshake->answer.code;
 }
 
@@ -173,13 +180,13 @@ int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *
         if (site->ccs != NULL)
             return CCS_OK;
         return handshake_fail(
-            handshake, ccs_error_set(err, CCS_EUNAVAIL, "No store is open for this server yet."));
+            handshake, ccs_error_set(err, CCS_EUNAVAIL, "no store is open for this server yet"));
     }
     if (handshake->unnamed)
         ccs_error_set(err, CCS_ENAME,
-                      "The client sent no server name; set default_name to serve such clients.");
+                      "the client sent no server name; set default_name to serve such clients");
     else
-        ccs_error_set(err, CCS_ENAME, "The client asked for \"%s\", which no store can hold.",
+        ccs_error_set(err, CCS_ENAME, "the client asked for \"%s\", which no store can hold",
                       ccs_printable(shown, sizeof(shown), name, len));
     return handshake_fail(handshake, CCS_ENAME);
 }
@@ -203,15 +210,16 @@ static void handshake_recall(struct ccs_handshake *handshake)
 {
     struct ccs_request *request = NULL;
 
-    if (ccs_acquire_start(handshake->site->ccs, handshake->name, handshake->name_len,
-                          handshake_ignore, NULL, &handshake->answer, &request) != CCS_PENDING) {
+    if (ccs_acquire_start_canonical(handshake->site->ccs, handshake->name, handshake->name_len,
+                                    handshake_ignore, NULL, &handshake->answer,
+                                    &request) != CCS_PENDING) {
         ccs_handshake_decide(handshake);
         return;
     }
     ccs_cancel(request);
     ccs_error_set(&handshake->answer.error, CCS_EUNAVAIL,
                   "\"%s\" was not in memory, and this handshake could not wait for it; it is being "
-                  "loaded for the next one.",
+                  "loaded for the next one",
                   handshake->name);
     handshake_fail(handshake, CCS_EUNAVAIL);
 }
@@ -227,33 +235,48 @@ static int handshake_matches(const struct ccs_handshake *handshake, const char *
         return 1;
     if (sent == NULL || sent[0] == '\0')
         return handshake->unnamed;
+    if (handshake->name_len != 0 && strcmp(sent, handshake->name) == 0)
+        return !handshake->unnamed;
     if (ccs_name_canonical(sent, strlen(sent), name, &len) != CCS_OK)
         return handshake->name_len == 0;
     return len == handshake->name_len && memcmp(name, handshake->name, len) == 0;
 }
 
+/* The handshake, if it is decided for the site in force and the name that was sent; or NULL. */
+static struct ccs_handshake *handshake_settled(SSL *ssl, const struct ccs_attachment *attachment)
+{
+    struct ccs_handshake *handshake = ccs_handshake_get(ssl);
+
+    return handshake != NULL && handshake->decided && handshake->site == attachment->site &&
+                   handshake_matches(handshake, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name))
+               ? handshake
+               : NULL;
+}
+
 /* What this handshake is served with by the site in force; NULL: no memory. */
 static struct ccs_handshake *handshake_settle(SSL *ssl, const struct ccs_attachment *attachment)
 {
-    const char *sent = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    struct ccs_handshake *handshake = ccs_handshake_get(ssl);
+    struct ccs_handshake *handshake = handshake_settled(ssl, attachment);
     uint8_t id[CCS_SITE_SESSION_ID_SIZE];
-    size_t len = sent != NULL ? strlen(sent) : 0;
+    const char *sent;
+    size_t len;
 
-    if (handshake != NULL && handshake->decided && handshake->site == attachment->site &&
-        handshake_matches(handshake, sent))
+    if (handshake != NULL)
         return handshake;
+    handshake = ccs_handshake_get(ssl);
     if (handshake == NULL)
         handshake = ccs_handshake_new(ssl);
     if (handshake == NULL)
         return NULL;
+    sent = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    len = sent != NULL ? strlen(sent) : 0;
 
     if (SSL_session_reused(ssl)) {
         /* Nothing says that the session was this site's, or this name's. */
         ccs_handshake_clear(handshake);
         handshake->site = attachment->site;
         handshake_bar(handshake,
-                      "The client resumed a session that was not made for this server name.");
+                      "the client resumed a session that was not made for this server name");
         return handshake;
     }
     if (attachment->blocking)
@@ -263,7 +286,7 @@ static struct ccs_handshake *handshake_settle(SSL *ssl, const struct ccs_attachm
     /* The session of this handshake took its context before this site and name were known. */
     if (handshake_session_id(handshake, id) != CCS_OK ||
         SSL_SESSION_set1_id_context(SSL_get_session(ssl), id, sizeof(id)) != 1)
-        handshake_bar(handshake, "OpenSSL could not set a session id context.");
+        handshake_bar(handshake, "OpenSSL could not set a session id context");
     return handshake;
 }
 
@@ -278,8 +301,7 @@ static struct ccs_handshake *handshake_judge(SSL *ssl, const struct ccs_attachme
                                              int *alert)
 {
     static const struct ccs_answer no_memory = {
-        .code = CCS_ENOMEM,
-        .error = {.code = CCS_ENOMEM, .text = "There is no memory for a handshake."}};
+        .code = CCS_ENOMEM, .error = {.code = CCS_ENOMEM, .text = "no memory for a handshake"}};
     struct ccs_handshake *handshake = handshake_settle(ssl, attachment);
     const struct ccs_answer *answer = handshake != NULL ? &handshake->answer : &no_memory;
 
@@ -301,6 +323,7 @@ static struct ccs_handshake *handshake_judge(SSL *ssl, const struct ccs_attachme
 static int handshake_servername(SSL *ssl, int *alert, void *arg)
 {
     const struct ccs_attachment *own = arg, *attachment;
+    const struct ccs_handshake *handshake;
     int rv = SSL_TLSEXT_ERR_OK;
 
     if (own->host.next_servername != NULL) {
@@ -309,7 +332,13 @@ static int handshake_servername(SSL *ssl, int *alert, void *arg)
             return rv;
     }
     attachment = ccs_attachment_get(SSL_get_SSL_CTX(ssl));
+    if (own->chosen != NULL)
+        own->chosen(ssl, attachment);
     if (attachment == NULL || attachment->site == NULL)
+        return rv;
+    /* The usual case, in which nothing can fail. */
+    handshake = handshake_settled(ssl, attachment);
+    if (handshake != NULL && handshake->answer.code == CCS_OK)
         return rv;
     ERR_set_mark();
     if (handshake_judge(ssl, attachment, alert) == NULL)
@@ -336,7 +365,7 @@ static int handshake_attach(struct ccs_handshake *handshake,
         if (cred->pairs[i]->leaf == current)
             return 1;
 
-    rv = ccs_cred_use(cred, handshake->ssl, &err);
+    rv = ccs_tls_use(cred, handshake->ssl, &err);
     if (rv == CCS_OK)
         return 1;
     ccs_cred_unref(handshake->answer.cred);
@@ -370,13 +399,13 @@ int ccs_attachment_set(SSL_CTX *ctx, const struct ccs_attachment *attachment, st
 
     if (pthread_once(&handshake_once, handshake_init) != 0 || handshake_ctx_index < 0 ||
         handshake_ssl_index < 0)
-        return ccs_error_set(err, CCS_ENOMEM, "OpenSSL has no memory for application data.");
+        return ccs_error_set(err, CCS_ENOMEM, "OpenSSL has no memory for application data");
     own = ccs_attachment_get(ctx);
     if (own == NULL) {
         own = calloc(1, sizeof(*own));
         if (own == NULL || SSL_CTX_set_ex_data(ctx, handshake_ctx_index, own) != 1) {
             free(own);
-            return ccs_error_set(err, CCS_ENOMEM, "There is no memory to attach a site.");
+            return ccs_error_set(err, CCS_ENOMEM, "no memory to attach a site");
         }
     }
     *own = *attachment;

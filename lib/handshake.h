@@ -21,6 +21,12 @@ struct ccs_attachment {
     int blocking;          /* handshakes may wait; otherwise memory alone answers late questions */
     struct ccs_gate_host host;
     void (*next_info)(const SSL *ssl, int type, int value);
+
+    /*
+     * Called at each server name callback once the host has chosen the SSL_CTX, with that one's
+     * attachment, or NULL; may be NULL. Raises no OpenSSL errors.
+     */
+    void (*chosen)(SSL *ssl, const struct ccs_attachment *in_force);
 };
 
 /* Borrowed from ctx, or NULL. */

@@ -53,9 +53,8 @@ void ccs_hello_init(struct ccs_hello *h)
 /* Claims `skip` octets to pass over and `count` octets of the number that follows them. */
 static int expect(struct ccs_hello *h, enum step step, uint32_t skip, uint8_t count)
 {
-    if (skip > h->left || count > h->left - skip) {
+    if (skip > h->left || count > h->left - skip)
         return CCS_EINVAL;
-    }
     h->left -= skip + count;
     h->skip = skip;
     h->count = count;
@@ -65,20 +64,17 @@ static int expect(struct ccs_hello *h, enum step step, uint32_t skip, uint8_t co
 
 static int expect_extension(struct ccs_hello *h, uint32_t skip)
 {
-    if (skip == h->left) {
+    if (skip == h->left)
         return expect(h, STEP_NONE, skip, 0);
-    }
     return expect(h, STEP_EXTENSION, skip, EXTENSION_HEADER_LEN);
 }
 
 static int take_extension(struct ccs_hello *h, uint32_t type, uint32_t len)
 {
-    if (type != EXTENSION_SNI) {
+    if (type != EXTENSION_SNI)
         return expect_extension(h, len);
-    }
-    if (len > h->left) {
+    if (len > h->left)
         return CCS_EINVAL;
-    }
     /* There is one server_name extension at most, so nothing behind it matters any more. */
     h->left = len;
     return expect(h, STEP_NAMES, 0, 2);
@@ -86,12 +82,10 @@ static int take_extension(struct ccs_hello *h, uint32_t type, uint32_t len)
 
 static int take_name_entry(struct ccs_hello *h, uint32_t type, uint32_t len)
 {
-    if (type != NAME_TYPE_HOST) {
+    if (type != NAME_TYPE_HOST)
         return expect(h, STEP_NAME_ENTRY, len, NAME_HEADER_LEN);
-    }
-    if (len > CCS_HELLO_NAME_MAX) {
+    if (len > CCS_HELLO_NAME_MAX)
         return CCS_EINVAL;
-    }
     return expect(h, STEP_NAME, len, 0);
 }
 
@@ -103,9 +97,8 @@ static int take_number(struct ccs_hello *h)
     h->number = 0;
     switch ((enum step)h->step) {
     case STEP_HEADER:
-        if (number >> 24 != CLIENT_HELLO) {
+        if (number >> 24 != CLIENT_HELLO)
             return CCS_EINVAL;
-        }
         h->left = number & 0xffffff;
         return expect(h, STEP_SESSION, VERSION_RANDOM_LEN, 1);
     case STEP_SESSION:
@@ -114,9 +107,8 @@ static int take_number(struct ccs_hello *h)
         return expect(h, STEP_COMPRESSION, number, 1);
     case STEP_COMPRESSION:
         /* A hello may end here: that is how clients spoke before extensions were invented. */
-        if (number == h->left) {
+        if (number == h->left)
             return expect(h, STEP_NONE, number, 0);
-        }
         return expect(h, STEP_EXTENSIONS, number, 2);
     case STEP_EXTENSIONS:
         return number == h->left ? expect_extension(h, 0) : CCS_EINVAL;
@@ -161,9 +153,8 @@ static const uint8_t *pass_extensions(struct ccs_hello *h, const uint8_t *buf, c
     while (end - buf >= EXTENSION_HEADER_LEN) {
         type = (uint32_t)buf[0] << CHAR_BIT | buf[1];
         whole = EXTENSION_HEADER_LEN + ((uint32_t)buf[2] << CHAR_BIT | buf[3]);
-        if (type == EXTENSION_SNI || whole > left || whole > (size_t)(end - buf)) {
+        if (type == EXTENSION_SNI || whole > left || whole > (size_t)(end - buf))
             break;
-        }
         left -= whole;
         buf += whole;
     }
@@ -178,9 +169,8 @@ static size_t collect(struct ccs_hello *h, const uint8_t *buf, size_t len)
     uint32_t number = h->number;
     size_t i;
 
-    for (i = 0; i < take; i++) {
+    for (i = 0; i < take; i++)
         number = number << CHAR_BIT | buf[i];
-    }
     h->number = number;
     h->count = (uint8_t)(h->count - take);
     return take;
@@ -195,23 +185,18 @@ static int read_message(struct ccs_hello *h, const uint8_t *buf, size_t len)
     while (rv == CCS_PENDING) {
         if (h->skip > 0) {
             buf += pass(h, buf, (size_t)(end - buf));
-            if (h->skip > 0) {
+            if (h->skip > 0)
                 break;
-            }
         }
-        if (h->count == 0) {
+        if (h->count == 0)
             return CCS_OK; /* STEP_NAME or STEP_NONE is done */
-        }
-        if (h->step == STEP_EXTENSION && h->count == EXTENSION_HEADER_LEN) {
+        if (h->step == STEP_EXTENSION && h->count == EXTENSION_HEADER_LEN)
             buf = pass_extensions(h, buf, end);
-        }
-        if (buf == end) {
+        if (buf == end)
             break;
-        }
         buf += collect(h, buf, (size_t)(end - buf));
-        if (h->count == 0) {
+        if (h->count == 0)
             rv = take_number(h);
-        }
     }
     return rv;
 }
@@ -242,12 +227,10 @@ int ccs_hello_feed(struct ccs_hello *h, const uint8_t *buf, size_t len)
     size_t room = CCS_HELLO_LIMIT - h->total;
     size_t run;
 
-    if (rv != CCS_PENDING || len == 0) {
+    if (rv != CCS_PENDING || len == 0)
         return rv;
-    }
-    if (len > room) {
+    if (len > room)
         len = room;
-    }
     h->total += (uint32_t)len;
     while (len > 0 && rv == CCS_PENDING) {
         if (h->record_count > 0) {
@@ -258,16 +241,14 @@ int ccs_hello_feed(struct ccs_hello *h, const uint8_t *buf, size_t len)
             rv = read_message(h, buf, run);
             h->record_left = (uint16_t)(h->record_left - run);
             /* Empty records are skipped, as OpenSSL does; CCS_HELLO_LIMIT bounds them. */
-            if (h->record_left == 0) {
+            if (h->record_left == 0)
                 h->record_count = RECORD_HEADER_LEN;
-            }
         }
         buf += run;
         len -= run;
     }
-    if (rv == CCS_PENDING && h->total == CCS_HELLO_LIMIT) {
+    if (rv == CCS_PENDING && h->total == CCS_HELLO_LIMIT)
         rv = CCS_EINVAL;
-    }
     h->verdict = rv;
     return rv;
 }

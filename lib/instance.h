@@ -5,8 +5,8 @@
 /*
  * The instance: what ccs.c opens and closes, acquire.c asks and upkeep.c keeps fresh.
  *
- * Lock order: ccs.lock, then one of the leaves (the cache's writer lock, the index's lock, the log
- * queue's lock). No leaf is held while another one is taken. Nothing is called out (store,
+ * Lock order: ccs.lock, then one of the leaves (the cache's writer lock, the spellings' lock, the
+ * log queue's lock). No leaf is held while another one is taken. Nothing is called out (store,
  * decoding, log callback, done callback) with any of them held.
  */
 
@@ -18,12 +18,12 @@
 
 #include "cache.h"
 #include "fetch.h"
-#include "index.h"
 #include "loader.h"
 #include "log.h"
 #include "notify.h"
 #include "refresh.h"
 #include "settings.h"
+#include "spelling.h"
 #include "store.h"
 
 struct ccs_request;
@@ -41,7 +41,7 @@ struct ccs {
     struct ccs_log *log;
     struct ccs_cache *cache;
     struct ccs_store *store;
-    struct ccs_index *index;
+    struct ccs_spellings *spellings;
     struct ccs_refresh *refresh;
     struct ccs_loader *loader;
     struct ccs_fetcher fetcher;

@@ -46,5 +46,5 @@ OSSL_LIB_CTX *ccs_libctx(struct ccs_error *err)
 
 int ccs_libctx_has_legacy(void)
 {
-    return legacy != NULL;
+    return ccs_libctx(NULL) != NULL && legacy != NULL;
 }

@@ -14,7 +14,7 @@
  */
 OSSL_LIB_CTX *ccs_libctx(struct ccs_error *err);
 
-/* 1 if the legacy provider (RC2, RC4, single DES) is there; loaded by the first ccs_libctx(). */
+/* 1 if the legacy provider (RC2, RC4, single DES) is there. */
 int ccs_libctx_has_legacy(void);
 
 #endif

@@ -77,16 +77,14 @@ int ccs_looker_probe(struct ccs_refresh *r)
 
     ccs_refresh_enter_store(r, r->times.hang);
     rv = ccs_store_probe(r->store, &root, &err);
-    if (!ccs_refresh_leave_store(r)) {
+    if (!ccs_refresh_leave_store(r))
         return 0;
-    }
     now = ccs_now_ms();
     l->probed_at = now;
     if (rv != CCS_OK) {
         l->due_probe = now + back_off(&l->down_pause, r->times.tick, r->times.down_max);
-        if (rv != CCS_ENOMEM) {
+        if (rv != CCS_ENOMEM)
             ccs_refresh_set_up(r, 0, 0, &err);
-        }
         return 0;
     }
     l->down_pause = 0;
@@ -112,9 +110,8 @@ static void start_watch(struct ccs_refresh *r)
 
     ccs_refresh_enter_store(r, r->times.hang);
     rv = ccs_store_watch_start(r->store, &err);
-    if (!ccs_refresh_leave_store(r)) {
+    if (!ccs_refresh_leave_store(r))
         return;
-    }
     now = ccs_now_ms();
     if (rv == CCS_OK) {
         if (l->watch_pause != 0) {
@@ -142,11 +139,10 @@ static void file_arrived(struct ccs_refresh *r, const char *file)
     int unicode;
 
     ccs_glance_arrived(l, file);
-    ccs_index_note(r->index, file, 1);
+    ccs_spelling_note(r->spellings, file, 1);
     if (ccs_name_from_file(file, strlen(file), stem, &kind, &unicode) != CCS_OK ||
-        strcmp(stem, l->last_changed) == 0) {
+        strcmp(stem, l->last_changed) == 0)
         return;
-    }
     memcpy(l->last_changed, stem, sizeof(stem));
     ccs_refresh_tell_changed(r, stem);
 }
@@ -157,7 +153,7 @@ static void file_removed(struct ccs_refresh *r, const char *file)
     const int64_t now = ccs_now_ms();
 
     l->last_changed[0] = '\0';
-    ccs_index_note(r->index, file, 0);
+    ccs_spelling_note(r->spellings, file, 0);
     if (l->gone_count < CCS_GONE_MAX) {
         memcpy(l->gone[l->gone_count], file, strlen(file) + 1);
         l->gone_count++;
@@ -172,20 +168,17 @@ static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
 {
     struct ccs_refresh *r = arg;
 
-    if (!ccs_refresh_leave_store(r)) {
+    if (!ccs_refresh_leave_store(r))
         return;
-    }
     switch (kind) {
     case CCS_EVENT_ARRIVED:
     case CCS_EVENT_REMOVED:
-        if (file == NULL || strnlen(file, CCS_FILE_NAME_SIZE) > CCS_FILE_NAME_MAX) {
+        if (file == NULL || strnlen(file, CCS_FILE_NAME_SIZE) > CCS_FILE_NAME_MAX)
             break;
-        }
-        if (kind == CCS_EVENT_ARRIVED) {
+        if (kind == CCS_EVENT_ARRIVED)
             file_arrived(r, file);
-        } else {
+        else
             file_removed(r, file);
-        }
         break;
     case CCS_EVENT_OVERFLOW:
         distrust_everything(r, ccs_now_ms());
@@ -224,10 +217,9 @@ static void list(struct ccs_refresh *r)
     int rv;
 
     ccs_refresh_enter_store(r, r->times.hang_list);
-    rv = ccs_index_scan(r->index, r->store, on_spelling_changed, r, &err);
-    if (!ccs_refresh_leave_store(r)) {
+    rv = ccs_spelling_scan(r->spellings, r->store, on_spelling_changed, r, &err);
+    if (!ccs_refresh_leave_store(r))
         return;
-    }
     now = ccs_now_ms();
     if (rv != CCS_OK) {
         l->due_list = now + back_off(&l->list_pause, r->times.tick, r->times.refresh);
@@ -249,7 +241,7 @@ static void list(struct ccs_refresh *r)
     l->due_list = ccs_later(l->list_allowed, began - l->moved_at < r->times.apart
                                                  ? now + r->times.apart
                                                  : now + jitter(l, r->times.refresh * 10));
-    ccs_index_counts(r->index, &held, &left_out);
+    ccs_spelling_counts(r->spellings, &held, &left_out);
     if (left_out > 0 && !l->left_out_warned) {
         ccs_log(r->log, CCS_LOG_WARN,
                 "more than %zu files are not called in lower case ASCII: %zu of them are not found",
@@ -277,12 +269,10 @@ static void tick(struct ccs_refresh *r)
     struct ccs_looker *l = &r->look;
 
     l->due_tick = ccs_now_ms() + r->times.tick;
-    if (ask_failures(r) == 0 || !ccs_looker_probe(r)) {
+    if (ask_failures(r) == 0 || !ccs_looker_probe(r))
         return;
-    }
-    if (ccs_now_ms() - l->moved_at < r->times.apart) {
+    if (ccs_now_ms() - l->moved_at < r->times.apart)
         tell_forget_failures(r);
-    }
 }
 
 static void take_hint(struct ccs_refresh *r)
@@ -294,9 +284,8 @@ static void take_hint(struct ccs_refresh *r)
     hinted = r->hinted;
     r->hinted = 0;
     pthread_mutex_unlock(&r->lock);
-    if (hinted) {
+    if (hinted)
         l->due_probe = ccs_earlier(l->due_probe, l->probed_at + r->times.tick / 4);
-    }
 }
 
 /* Does what is due. While the store is down, nothing but a probe is. */
@@ -311,21 +300,16 @@ static void run_due(struct ccs_refresh *r)
         l->due_probe = ccs_earlier(l->due_probe, now);
         l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
     }
-    if (now >= l->due_probe) {
+    if (now >= l->due_probe)
         (void)ccs_looker_probe(r);
-    }
-    if (ccs_refresh_is_up(r) && now >= l->due_watch) {
+    if (ccs_refresh_is_up(r) && now >= l->due_watch)
         start_watch(r);
-    }
-    if (ccs_refresh_is_up(r) && now >= l->due_list) {
+    if (ccs_refresh_is_up(r) && now >= l->due_list)
         list(r);
-    }
-    if (ccs_refresh_is_up(r) && (now >= l->due_look || now >= l->due_missing)) {
+    if (ccs_refresh_is_up(r) && (now >= l->due_look || now >= l->due_missing))
         ccs_glance(r, now >= l->due_look);
-    }
-    if (ccs_refresh_is_up(r) && now >= l->due_tick) {
+    if (ccs_refresh_is_up(r) && now >= l->due_tick)
         tick(r);
-    }
 }
 
 static int64_t next_due(struct ccs_refresh *r)
@@ -334,9 +318,8 @@ static int64_t next_due(struct ccs_refresh *r)
     const int up = ccs_refresh_is_up(r);
     int64_t due;
 
-    if (!up && l->due_probe == CCS_NEVER) {
+    if (!up && l->due_probe == CCS_NEVER)
         ccs_looker_doubt(r); /* the clock says that it hung, and here it is back */
-    }
     due = ccs_earlier(l->due_probe, l->due_refresh);
     if (up) {
         due = ccs_earlier(due, ccs_earlier(l->due_watch, l->due_list));
@@ -354,15 +337,12 @@ static void wait_for_something(struct ccs_refresh *r)
 
     fds[0] = (struct pollfd){.fd = r->wake_fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = ccs_store_watch_fd(r->store), .events = POLLIN};
-    if (poll(fds, 2, (int)ccs_earlier(wait, 60000)) <= 0) {
+    if (poll(fds, 2, (int)ccs_earlier(wait, 60000)) <= 0)
         return;
-    }
-    if (fds[0].revents != 0) {
+    if (fds[0].revents != 0)
         (void)eventfd_read(r->wake_fd, &value);
-    }
-    if (fds[1].revents != 0 && !ccs_refresh_is_stopping(r)) {
+    if (fds[1].revents != 0 && !ccs_refresh_is_stopping(r))
         read_events(r);
-    }
 }
 
 void *ccs_looker_main(void *arg)
@@ -372,18 +352,16 @@ void *ccs_looker_main(void *arg)
 
     while (!ccs_refresh_is_stopping(r)) {
         run_due(r);
-        if (!ccs_refresh_is_stopping(r)) {
+        if (!ccs_refresh_is_stopping(r))
             wait_for_something(r);
-        }
     }
     pthread_mutex_lock(&r->lock);
     r->looker_ended = 1;
     abandoned = r->abandoned;
     pthread_cond_broadcast(&r->turn);
     pthread_mutex_unlock(&r->lock);
-    if (abandoned) {
+    if (abandoned)
         ccs_refresh_release(r);
-    }
     return NULL;
 }
 

@@ -59,7 +59,7 @@ struct ccs_looker {
 
 struct ccs_refresh {
     struct ccs_store *store;
-    struct ccs_index *index;
+    struct ccs_spellings *spellings;
     struct ccs_log *log;
     struct ccs_refresh_ops ops;
     struct ccs_refresh_times times;

@@ -48,15 +48,12 @@ static int has_ending(const char *text, size_t len, const char *ending)
     size_t ending_len = strlen(ending);
     size_t i;
 
-    if (len < ending_len) {
+    if (len < ending_len)
         return 0;
-    }
     text += len - ending_len;
-    for (i = 0; i < ending_len; i++) {
-        if (fold(text[i]) != ending[i]) {
+    for (i = 0; i < ending_len; i++)
+        if (fold(text[i]) != ending[i])
             return 0;
-        }
-    }
     return 1;
 }
 
@@ -64,11 +61,9 @@ static int is_ascii(const char *text, size_t len)
 {
     size_t i;
 
-    for (i = 0; i < len; i++) {
-        if ((unsigned char)text[i] > 0x7f) {
+    for (i = 0; i < len; i++)
+        if ((unsigned char)text[i] > 0x7f)
             return 0;
-        }
-    }
     return 1;
 }
 
@@ -90,11 +85,9 @@ static int is_number(const char *label, size_t len)
     size_t i = 0;
     int hex = len >= 2 && label[0] == '0' && label[1] == 'x';
 
-    for (i = hex ? 2 : 0; i < len; i++) {
-        if (!is_digit(label[i]) && !(hex && label[i] >= 'a' && label[i] <= 'f')) {
+    for (i = hex ? 2 : 0; i < len; i++)
+        if (!is_digit(label[i]) && !(hex && label[i] >= 'a' && label[i] <= 'f'))
             return 0;
-        }
-    }
     return 1;
 }
 
@@ -110,24 +103,19 @@ static int fold_name(const char *name, size_t len, char *out)
     size_t label = 0;
     size_t i;
 
-    if (len == 0 || len > CCS_NAME_MAX || is_lone_underscore(name, len)) {
+    if (len == 0 || len > CCS_NAME_MAX || is_lone_underscore(name, len))
         return CCS_ENAME;
-    }
     for (i = 0; i < len; i++) {
         out[i] = fold(name[i]);
-        if (is_host_octet(out[i])) {
+        if (is_host_octet(out[i]))
             continue;
-        }
-        if (out[i] != '.' || i == label || i - label > LABEL_MAX) {
+        if (out[i] != '.' || i == label || i - label > LABEL_MAX)
             return CCS_ENAME;
-        }
         label = i + 1;
     }
     len -= label;
-    if (len == 0 || len > LABEL_MAX || is_number(out + label, len) ||
-        is_key_type(out + label, len)) {
+    if (len == 0 || len > LABEL_MAX || is_number(out + label, len) || is_key_type(out + label, len))
         return CCS_ENAME;
-    }
     return CCS_OK;
 }
 
@@ -135,21 +123,18 @@ static void put(char *out, size_t *out_len, const char *text, size_t len)
 {
     memcpy(out, text, len);
     out[len] = '\0';
-    if (out_len) {
+    if (out_len)
         *out_len = len;
-    }
 }
 
 int ccs_name_canonical(const char *name, size_t len, char *out, size_t *out_len)
 {
     char folded[CCS_STEM_SIZE];
 
-    if (len > 0 && name[len - 1] == '.') {
+    if (len > 0 && name[len - 1] == '.')
         len--;
-    }
-    if (fold_name(name, len, folded) != CCS_OK) {
+    if (fold_name(name, len, folded) != CCS_OK)
         return CCS_ENAME;
-    }
     put(out, out_len, folded, len);
     return CCS_OK;
 }
@@ -161,9 +146,8 @@ int ccs_name_wildcard(const char *canonical, size_t len, char *out, size_t *out_
     size_t rest_len = len - first; /* dot included */
     char stem[CCS_STEM_SIZE];
 
-    if (rest_len < 2 || rest_len > CCS_NAME_MAX + 1 || is_lone_underscore(rest + 1, rest_len - 1)) {
+    if (rest_len < 2 || rest_len > CCS_NAME_MAX + 1 || is_lone_underscore(rest + 1, rest_len - 1))
         return CCS_ENAME;
-    }
     stem[0] = '_';
     memcpy(stem + 1, rest, rest_len);
     put(out, out_len, stem, rest_len + 1);
@@ -175,13 +159,11 @@ static int join(const char *base, size_t len, enum ccs_file_kind kind, char *out
 {
     size_t ending_len;
 
-    if ((unsigned)kind >= CCS_FILE_KINDS) {
+    if ((unsigned)kind >= CCS_FILE_KINDS)
         return CCS_ENAME;
-    }
     ending_len = strlen(endings[kind]);
-    if (len == 0 || len > CCS_FILE_NAME_MAX - ending_len) {
+    if (len == 0 || len > CCS_FILE_NAME_MAX - ending_len)
         return CCS_ENAME;
-    }
     memcpy(out, base, len);
     memcpy(out + len, endings[kind], ending_len + 1);
     return CCS_OK;
@@ -201,15 +183,13 @@ static int to_ascii(const char *label, size_t len, char *out)
     int rv = CCS_ENAME;
     int status;
 
-    if (len > CCS_FILE_NAME_MAX || memchr(label, '\0', len)) {
+    if (len > CCS_FILE_NAME_MAX || memchr(label, '\0', len))
         return CCS_ENAME;
-    }
     memcpy(text, label, len);
     text[len] = '\0';
     status = idn2_lookup_u8((const uint8_t *)text, &ascii, IDN_FLAGS);
-    if (status != IDN2_OK) {
+    if (status != IDN2_OK)
         return status == IDN2_MALLOC ? CCS_ENOMEM : CCS_ENAME;
-    }
     /* Look-alikes of ASCII letters and dots are mapped to them: those are not host names. */
     ascii_len = strlen((const char *)ascii);
     if (ascii_len <= LABEL_MAX && !memchr(ascii, '.', ascii_len) &&
@@ -233,15 +213,13 @@ static int to_unicode(const char *label, size_t len, char **out)
     int status;
     int rv;
 
-    if (len > LABEL_MAX) {
+    if (len > LABEL_MAX)
         return CCS_ENOTFOUND;
-    }
     memcpy(text, label, len);
     text[len] = '\0';
     status = idn2_to_unicode_8z8z(text, &unicode, 0);
-    if (status != IDN2_OK) {
+    if (status != IDN2_OK)
         return status == IDN2_MALLOC ? CCS_ENOMEM : CCS_ENOTFOUND;
-    }
     rv = to_ascii(unicode, strlen(unicode), back);
     if (rv == CCS_OK && strcmp(back, text) == 0) {
         *out = unicode;
@@ -260,9 +238,8 @@ struct builder {
 
 static int append(struct builder *b, const char *text, size_t len)
 {
-    if (len > sizeof(b->text) - b->len) {
+    if (len > sizeof(b->text) - b->len)
         return CCS_ENAME;
-    }
     memcpy(b->text + b->len, text, len);
     b->len += len;
     return CCS_OK;
@@ -274,13 +251,11 @@ static int append_unicode(struct builder *b, const char *label, size_t len)
     char *unicode = NULL;
     int rv;
 
-    if (len < sizeof(ACE_PREFIX) - 1 || memcmp(label, ACE_PREFIX, sizeof(ACE_PREFIX) - 1) != 0) {
+    if (len < sizeof(ACE_PREFIX) - 1 || memcmp(label, ACE_PREFIX, sizeof(ACE_PREFIX) - 1) != 0)
         return append(b, label, len);
-    }
     rv = to_unicode(label, len, &unicode);
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         return rv;
-    }
     b->converted++;
     rv = append(b, unicode, strlen(unicode));
     idn2_free(unicode);
@@ -294,18 +269,15 @@ static int append_ascii(struct builder *b, const char *label, size_t len)
     char *unicode = NULL;
     int rv;
 
-    if (is_ascii(label, len)) {
+    if (is_ascii(label, len))
         return append(b, label, len);
-    }
     rv = to_ascii(label, len, ascii);
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         return rv;
-    }
     /* A label that is an A-label but for octets which mapping drops comes out unexamined. */
     rv = to_unicode(ascii, strlen(ascii), &unicode);
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         return rv == CCS_ENOMEM ? CCS_ENOMEM : CCS_ENAME;
-    }
     idn2_free(unicode);
     b->converted++;
     return append(b, ascii, strlen(ascii));
@@ -325,13 +297,11 @@ static int convert(struct builder *b, const char *text, size_t len,
         label = label_len(text + at, len - at);
         rv = append_label(b, text + at, label);
         at += label;
-        if (rv != CCS_OK || at == len) {
+        if (rv != CCS_OK || at == len)
             return rv;
-        }
         rv = append(b, ".", 1);
-        if (rv != CCS_OK) {
+        if (rv != CCS_OK)
             return rv;
-        }
         at++;
     }
 }
@@ -341,9 +311,8 @@ int ccs_name_file_unicode(const char *stem, enum ccs_file_kind kind, char *out)
     struct builder base;
     int rv = convert(&base, stem, strnlen(stem, CCS_STEM_SIZE), append_unicode);
 
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         return rv;
-    }
     return base.converted > 0 ? join(base.text, base.len, kind, out) : CCS_ENOTFOUND;
 }
 
@@ -356,23 +325,19 @@ int ccs_name_from_file(const char *file, size_t len, char *out, enum ccs_file_ki
     size_t prefix;
     int rv;
 
-    if (len > CCS_FILE_NAME_MAX || !has_ending(file, len, endings[CCS_FILE_ANY])) {
+    if (len > CCS_FILE_NAME_MAX || !has_ending(file, len, endings[CCS_FILE_ANY]))
         return CCS_ENAME;
-    }
-    if (has_ending(file, len, endings[CCS_FILE_RSA])) {
+    if (has_ending(file, len, endings[CCS_FILE_RSA]))
         k = CCS_FILE_RSA;
-    } else if (has_ending(file, len, endings[CCS_FILE_ECDSA])) {
+    else if (has_ending(file, len, endings[CCS_FILE_ECDSA]))
         k = CCS_FILE_ECDSA;
-    }
     rv = convert(&base, file, len - strlen(endings[k]), append_ascii);
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         return rv;
-    }
     prefix = base.len > 2 && memcmp(base.text, "_.", 2) == 0 ? 2 : 0;
     memcpy(stem, base.text, prefix);
-    if (fold_name(base.text + prefix, base.len - prefix, stem + prefix) != CCS_OK) {
+    if (fold_name(base.text + prefix, base.len - prefix, stem + prefix) != CCS_OK)
         return CCS_ENAME;
-    }
     put(out, NULL, stem, base.len);
     *kind = k;
     *unicode = base.converted > 0;

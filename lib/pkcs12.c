@@ -32,6 +32,11 @@ struct reader {
     unsigned warnings;
 };
 
+static int no_memory(struct ccs_error *err)
+{
+    return ccs_error_set(err, CCS_ENOMEM, "no memory to decode the file");
+}
+
 static int check_extent(struct reader *r, size_t len, struct ccs_error *err)
 {
     struct ccs_tlv_extent extent = ccs_tlv_scan(r->data, len);
@@ -114,6 +119,13 @@ static int get_encrypted(const PKCS7 *safe, const X509_ALGOR **algorithm,
     return 1;
 }
 
+static int lacks_contents(struct ccs_error *err)
+{
+    return ccs_error_set(err, CCS_EDAMAGED,
+                         "the file lacks contents that it announces; it is damaged: export it "
+                         "again");
+}
+
 static int declare_keys(struct reader *r, size_t from, struct ccs_error *err)
 {
     const X509_ALGOR *algorithm;
@@ -143,9 +155,7 @@ static int survey_encrypted(struct reader *r, const PKCS7 *safe, struct ccs_erro
     int rv;
 
     if (!get_encrypted(safe, &algorithm, &octets))
-        return ccs_error_set(err, CCS_EDAMAGED,
-                             "the file lacks contents that it announces; it is damaged: export it "
-                             "again");
+        return lacks_contents(err);
     rv = ccs_pbe_inspect(algorithm, r->unlock.limit, &pbe, err);
     if (rv != CCS_OK)
         return rv;
@@ -264,7 +274,7 @@ static int decrypt(struct reader *r, const PKCS7 *safe, struct ccs_error *err)
     int rv;
 
     if (!get_encrypted(safe, &algorithm, &octets))
-        return CCS_EDAMAGED;
+        return lacks_contents(err);
     rv = ccs_pbe_inspect(algorithm, r->unlock.limit, &pbe, err);
     if (rv == CCS_OK)
         rv = ccs_unlock_decrypt(&r->unlock, algorithm, &pbe, octets, &plain, err);
@@ -328,11 +338,23 @@ static void reader_free(struct reader *r)
     free(r);
 }
 
+/* Empties OpenSSL's error queue; 1 if it speaks of a lack of memory. */
+static int queue_says_no_memory(void)
+{
+    unsigned long code;
+    int found = 0;
+
+    while ((code = ERR_get_error()) != 0)
+        if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+            found = 1;
+    return found;
+}
+
 int ccs_pkcs12_decode(const uint8_t *data, size_t len, const struct ccs_pfx_params *params,
                       struct ccs_pfx **out, struct ccs_error *err)
 {
     struct reader *r;
-    int rv;
+    int rv, queue_was_empty;
 
     if (len > CCS_PKCS12_SIZE_MAX)
         return ccs_error_set(err, CCS_ETOOBIG,
@@ -346,7 +368,8 @@ int ccs_pkcs12_decode(const uint8_t *data, size_t len, const struct ccs_pfx_para
         return CCS_ESSL;
     r = calloc(1, sizeof(*r));
     if (!r)
-        return ccs_error_set(err, CCS_ENOMEM, "no memory to decode the file");
+        return no_memory(err);
+    queue_was_empty = ERR_peek_error() == 0;
     ERR_set_mark();
     r->data = data;
     ccs_unlock_init(&r->unlock, params);
@@ -354,6 +377,9 @@ int ccs_pkcs12_decode(const uint8_t *data, size_t len, const struct ccs_pfx_para
     if (rv == CCS_OK)
         rv = decode(r, out, err);
     reader_free(r);
+    /* OpenSSL out of memory looks like a file out of order, unless one looks closer. */
+    if (rv != CCS_OK && queue_was_empty && queue_says_no_memory())
+        rv = no_memory(err);
     ERR_pop_to_mark();
     return rv;
 }

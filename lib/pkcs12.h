@@ -58,7 +58,7 @@ struct ccs_pfx {
     struct ccs_pair pairs[CCS_PAIRS_MAX];
     unsigned legacy;   /* CCS_LEGACY_* */
     unsigned warnings; /* CCS_PFX_* */
-    int password;      /* index of the password that opened it, or CCS_PASSWORD_* */
+    int password; /* index of the one that opened it, or CCS_PASSWORD_*; UNKNOWN: none needed */
 };
 
 #define CCS_PASSWORD_EMPTY   (-1) /* the empty password, in one of its two encodings */

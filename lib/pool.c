@@ -8,9 +8,6 @@
 #include "pool_inside.h"
 #include "secret.h"
 
-/* A P-256 host takes six blocks. One slot for five leaves room for smaller ones. */
-#define BLOCKS_PER_SLOT 5
-
 /* Nothing may take more than this part of a pool, lest it evict half of what is hot. */
 #define SHARE 4
 
@@ -21,42 +18,39 @@ struct layout {
     size_t slots, buckets, next, marks, referenced, blocks, end;
 };
 
-static size_t align_up(size_t n)
-{
-    return (n + CCS_ARENA_ALIGN - 1) & ~(size_t)(CCS_ARENA_ALIGN - 1);
-}
-
 static struct layout layout_of(uint32_t slots, uint32_t blocks)
 {
     struct layout l;
 
-    l.slots = align_up(sizeof(struct ccs_pool_state));
-    l.buckets = align_up(l.slots + slots * sizeof(struct ccs_pool_slot));
-    l.next = align_up(l.buckets + slots * sizeof(uint32_t));
-    l.marks = align_up(l.next + blocks * sizeof(uint32_t));
-    l.referenced = align_up(l.marks + mark_words(blocks) * sizeof(uint64_t));
-    l.blocks = align_up(l.referenced + slots);
+    l.slots = ccs_arena_align(sizeof(struct ccs_pool_state));
+    l.buckets = ccs_arena_align(l.slots + slots * sizeof(struct ccs_pool_slot));
+    l.next = ccs_arena_align(l.buckets + slots * sizeof(uint32_t));
+    l.marks = ccs_arena_align(l.next + blocks * sizeof(uint32_t));
+    l.referenced = ccs_arena_align(l.marks + mark_words(blocks) * sizeof(uint64_t));
+    l.blocks = ccs_arena_align(l.referenced + slots);
     l.end = l.blocks + (size_t)blocks * CCS_POOL_BLOCK;
     return l;
 }
 
 size_t ccs_pool_size(uint32_t slots, uint32_t blocks)
 {
-    return align_up(layout_of(slots, blocks).end);
+    return ccs_arena_align(layout_of(slots, blocks).end);
 }
 
-bool ccs_pool_fit(size_t size, uint32_t *slots, uint32_t *blocks)
+bool ccs_pool_fit(size_t size, uint32_t per_slot, uint32_t *slots, uint32_t *blocks)
 {
-    size_t per_slot = sizeof(struct ccs_pool_slot) + sizeof(uint32_t) + 1 +
-                      BLOCKS_PER_SLOT * (CCS_POOL_BLOCK + sizeof(uint32_t));
-    size_t n = size / per_slot;
+    size_t each = sizeof(struct ccs_pool_slot) + sizeof(uint32_t) + 1 +
+                  per_slot * (CCS_POOL_BLOCK + sizeof(uint32_t));
+    size_t n = size / each;
 
-    while (n > 0 && ccs_pool_size((uint32_t)n, (uint32_t)n * BLOCKS_PER_SLOT) > size)
+    if (n > CCS_POOL_NONE / per_slot / 2)
+        return false;
+    while (n > 0 && ccs_pool_size((uint32_t)n, (uint32_t)n * per_slot) > size)
         n--;
-    if (n < SHARE || n > CCS_POOL_NONE / BLOCKS_PER_SLOT / 2)
+    if (n * per_slot < SHARE * SHARE)
         return false;
     *slots = (uint32_t)n;
-    *blocks = (uint32_t)n * BLOCKS_PER_SLOT;
+    *blocks = (uint32_t)n * per_slot;
     return true;
 }
 
@@ -77,7 +71,7 @@ void ccs_pool_place(struct ccs_pool *p, void *mem, uint32_t slots, uint32_t bloc
     p->block_count = blocks;
 }
 
-void ccs_pool_format(struct ccs_pool *p)
+void ccs_pool_format(const struct ccs_pool *p)
 {
     /* Slots and blocks are made ready when they are first used, so that memory that nobody needs is
      * never touched. */
@@ -91,7 +85,7 @@ void ccs_pool_format(struct ccs_pool *p)
 
 /* -- blocks -------------------------------------------------------------------------------- */
 
-static uint32_t take_block(struct ccs_pool *p)
+static uint32_t take_block(const struct ccs_pool *p)
 {
     struct ccs_pool_state *st = p->state;
     uint32_t block = st->free_block;
@@ -103,7 +97,7 @@ static uint32_t take_block(struct ccs_pool *p)
     return block;
 }
 
-static uint32_t take_chain(struct ccs_pool *p, uint32_t count)
+static uint32_t take_chain(const struct ccs_pool *p, uint32_t count)
 {
     uint32_t first = take_block(p), last = first;
 
@@ -121,7 +115,7 @@ static uint32_t take_chain(struct ccs_pool *p, uint32_t count)
     return first;
 }
 
-static void give_chain(struct ccs_pool *p, const struct ccs_pool_slot *s)
+static void give_chain(const struct ccs_pool *p, const struct ccs_pool_slot *s)
 {
     uint32_t count = blocks_for(s->len), block = s->first;
 
@@ -190,21 +184,36 @@ bool ccs_pool_read(const struct ccs_pool *p, uint32_t slot, size_t offset, uint8
 
 /* -- finding ------------------------------------------------------------------------------- */
 
-uint32_t ccs_pool_find(const struct ccs_pool *p, const struct ccs_pool_key *key)
+static bool is_stem(const struct ccs_pool *p, const struct ccs_pool_slot *s,
+                    const struct ccs_pool_key *key)
 {
-    uint32_t i = *bucket_of(p, key->hash);
+    return s->hash == key->hash && s->store == key->store && s->stem_len == key->len &&
+           memcmp(block_at(p, s->first), key->stem, key->len) == 0;
+}
 
+uint32_t ccs_pool_find_next(const struct ccs_pool *p, const struct ccs_pool_key *key,
+                            uint32_t after)
+{
+    uint32_t i = after == CCS_POOL_NONE ? *bucket_of(p, key->hash) : p->slots[after].next;
+
+    /* Counted, so that nothing that could ever be wrong in there makes a loop without an end. */
     for (uint32_t n = 0; i != CCS_POOL_NONE && n < p->slot_count; n++, i = p->slots[i].next) {
-        const struct ccs_pool_slot *s = &p->slots[i];
-
-        if (s->hash == key->hash && s->store == key->store && s->mend == key->mend &&
-            s->stem_len == key->len && memcmp(block_at(p, s->first), key->stem, key->len) == 0)
+        if (is_stem(p, &p->slots[i], key))
             return i;
     }
     return CCS_POOL_NONE;
 }
 
-static void unlink_slot(struct ccs_pool *p, uint32_t slot)
+uint32_t ccs_pool_find(const struct ccs_pool *p, const struct ccs_pool_key *key)
+{
+    uint32_t i = ccs_pool_find_next(p, key, CCS_POOL_NONE);
+
+    while (i != CCS_POOL_NONE && p->slots[i].mend != key->mend)
+        i = ccs_pool_find_next(p, key, i);
+    return i;
+}
+
+static void unlink_slot(const struct ccs_pool *p, uint32_t slot)
 {
     uint32_t *at = bucket_of(p, p->slots[slot].hash);
 
@@ -218,7 +227,7 @@ static void unlink_slot(struct ccs_pool *p, uint32_t slot)
 
 /* -- coming and going ---------------------------------------------------------------------- */
 
-static uint32_t take_slot(struct ccs_pool *p)
+static uint32_t take_slot(const struct ccs_pool *p)
 {
     struct ccs_pool_state *st = p->state;
     uint32_t slot = st->free_slot;
@@ -237,7 +246,7 @@ static uint32_t take_slot(struct ccs_pool *p)
     return slot;
 }
 
-static void give_slot(struct ccs_pool *p, uint32_t slot)
+static void give_slot(const struct ccs_pool *p, uint32_t slot)
 {
     p->slots[slot].next = p->state->free_slot;
     p->state->free_slot = slot;
@@ -245,7 +254,7 @@ static void give_slot(struct ccs_pool *p, uint32_t slot)
     set_state(&p->slots[slot], CCS_SLOT_EMPTY);
 }
 
-void ccs_pool_remove(struct ccs_pool *p, uint32_t slot, bool quiet)
+void ccs_pool_remove(const struct ccs_pool *p, uint32_t slot, bool quiet)
 {
     struct ccs_pool_slot *s = &p->slots[slot];
 
@@ -262,7 +271,7 @@ void ccs_pool_remove(struct ccs_pool *p, uint32_t slot, bool quiet)
 }
 
 /* CLOCK: the first one that was not used since the hand came by last. */
-static bool evict(struct ccs_pool *p)
+static bool evict(const struct ccs_pool *p)
 {
     struct ccs_pool_state *st = p->state;
 
@@ -290,7 +299,7 @@ static bool has_room(const struct ccs_pool *p, uint32_t blocks)
            atomic_load_explicit(&p->state->used_slots, memory_order_relaxed) < p->slot_count;
 }
 
-static void fill(struct ccs_pool *p, uint32_t slot, const struct ccs_pool_key *key,
+static void fill(const struct ccs_pool *p, uint32_t slot, const struct ccs_pool_key *key,
                  const struct ccs_pool_item *item)
 {
     struct ccs_pool_slot *s = &p->slots[slot];
@@ -313,7 +322,7 @@ static void fill(struct ccs_pool *p, uint32_t slot, const struct ccs_pool_key *k
     chain_write(p, &at, item->data, item->len);
 }
 
-int ccs_pool_put(struct ccs_pool *p, const struct ccs_pool_key *key,
+int ccs_pool_put(const struct ccs_pool *p, const struct ccs_pool_key *key,
                  const struct ccs_pool_item *item, bool quiet, uint32_t *slot)
 {
     struct ccs_pool_slot *s;

@@ -91,28 +91,33 @@ struct ccs_pool {
     uint32_t slot_count, block_count;
 };
 
-/* Most slots and blocks that fit into size octets; false if that is hardly any. */
-bool ccs_pool_fit(size_t size, uint32_t *slots, uint32_t *blocks);
+/* Most slots, with so many blocks each, that fit into size octets; false if that is hardly any. */
+bool ccs_pool_fit(size_t size, uint32_t per_slot, uint32_t *slots, uint32_t *blocks);
 
 /* Octets that a pool of these numbers takes. */
 size_t ccs_pool_size(uint32_t slots, uint32_t blocks);
 
 /* Handle for a pool at mem, which is aligned to CCS_ARENA_ALIGN. */
 void ccs_pool_place(struct ccs_pool *p, void *mem, uint32_t slots, uint32_t blocks);
-void ccs_pool_format(struct ccs_pool *p);
+void ccs_pool_format(const struct ccs_pool *p);
 
 /* Number of the slot of a key that is LIVE, or CCS_POOL_NONE. */
 uint32_t ccs_pool_find(const struct ccs_pool *p, const struct ccs_pool_key *key);
+
+/* The slots of a stem whatever mend is, one after the other; after: the last one, or
+ * CCS_POOL_NONE to begin with. */
+uint32_t ccs_pool_find_next(const struct ccs_pool *p, const struct ccs_pool_key *key,
+                            uint32_t after);
 
 /*
  * Puts an item in place of any older one with its key, evicting others as needed; the generation of
  * the key's stripe moves unless quiet. CCS_ETOOBIG: more than a quarter of the pool.
  */
-int ccs_pool_put(struct ccs_pool *p, const struct ccs_pool_key *key,
+int ccs_pool_put(const struct ccs_pool *p, const struct ccs_pool_key *key,
                  const struct ccs_pool_item *item, bool quiet, uint32_t *slot);
 
 /* Removes a LIVE slot; the generation moves unless quiet. */
-void ccs_pool_remove(struct ccs_pool *p, uint32_t slot, bool quiet);
+void ccs_pool_remove(const struct ccs_pool *p, uint32_t slot, bool quiet);
 
 /* Copies len octets from offset on of stem, head and body taken together; false if there are not
  * as many. */
@@ -120,9 +125,9 @@ bool ccs_pool_read(const struct ccs_pool *p, uint32_t slot, size_t offset, uint8
                    size_t len);
 
 /* The last holder of the lock died. */
-void ccs_pool_recover(struct ccs_pool *p);
+void ccs_pool_recover(const struct ccs_pool *p);
 
-void ccs_pool_wipe(struct ccs_pool *p);
+void ccs_pool_wipe(const struct ccs_pool *p);
 
 /* Whether every block and slot is accounted for, exactly once. */
 int ccs_pool_verify(const struct ccs_pool *p, struct ccs_error *err);

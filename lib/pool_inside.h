@@ -41,7 +41,7 @@ static inline uint32_t *bucket_of(const struct ccs_pool *p, uint64_t hash)
     return &p->buckets[(hash >> 32) * p->slot_count >> 32];
 }
 
-static inline void link_slot(struct ccs_pool *p, uint32_t slot)
+static inline void link_slot(const struct ccs_pool *p, uint32_t slot)
 {
     uint32_t *bucket = bucket_of(p, p->slots[slot].hash);
 

@@ -30,7 +30,7 @@ static bool mark_chain(const struct ccs_pool *p, const struct ccs_pool_slot *s, 
 }
 
 /* An entry of which a newer version is complete goes, before the newer one counts as settled. */
-static void settle_fresh(struct ccs_pool *p)
+static void settle_fresh(const struct ccs_pool *p)
 {
     for (uint32_t i = 0; i < p->state->fresh_slot; i++) {
         struct ccs_pool_slot *s = &p->slots[i];
@@ -48,7 +48,7 @@ static void settle_fresh(struct ccs_pool *p)
 }
 
 /* Every slot into a bucket or into the free list; marks the blocks of those that stay. */
-static void sort_slots(struct ccs_pool *p)
+static void sort_slots(const struct ccs_pool *p)
 {
     struct ccs_pool_state *st = p->state;
     uint32_t used = 0;
@@ -77,7 +77,7 @@ static void sort_slots(struct ccs_pool *p)
     atomic_store_explicit(&st->used_slots, used, memory_order_relaxed);
 }
 
-static void sort_blocks(struct ccs_pool *p)
+static void sort_blocks(const struct ccs_pool *p)
 {
     struct ccs_pool_state *st = p->state;
     uint32_t used = 0;
@@ -95,7 +95,7 @@ static void sort_blocks(struct ccs_pool *p)
     atomic_store_explicit(&st->used_blocks, used, memory_order_relaxed);
 }
 
-void ccs_pool_recover(struct ccs_pool *p)
+void ccs_pool_recover(const struct ccs_pool *p)
 {
     settle_fresh(p);
     ccs_fault("pool.recover.settled");
@@ -107,7 +107,7 @@ void ccs_pool_recover(struct ccs_pool *p)
 
 /* -- the end, and tests -------------------------------------------------------------------- */
 
-void ccs_pool_wipe(struct ccs_pool *p)
+void ccs_pool_wipe(const struct ccs_pool *p)
 {
     ccs_wipe(p->blocks, (size_t)p->state->fresh_block * CCS_POOL_BLOCK);
 }

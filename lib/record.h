@@ -50,7 +50,7 @@ int ccs_record_encode(const struct ccs_record_part *parts, size_t count,
  * The whole record. out->parts[i].pfx points to out->pfx[i], which ccs_part_new() can take; data
  * and table must outlive its use. CCS_EDAMAGED for anything that the encoder did not write.
  */
-int ccs_record_decode(uint8_t *data, size_t len, const struct ccs_intermediates *table,
+int ccs_record_decode(const uint8_t *data, size_t len, const struct ccs_intermediates *table,
                       struct ccs_record *out);
 
 /* The head alone: parts without pairs (pfx NULL). *count is written on CCS_OK only. */

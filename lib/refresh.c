@@ -39,13 +39,11 @@ int ccs_refresh_enter_ops(struct ccs_refresh *r)
     int ok;
 
     pthread_mutex_lock(&r->lock);
-    while (r->in_ops && !r->stop) {
+    while (r->in_ops && !r->stop)
         pthread_cond_wait(&r->turn, &r->lock);
-    }
     ok = !r->stop;
-    if (ok) {
+    if (ok)
         r->in_ops = 1;
-    }
     pthread_mutex_unlock(&r->lock);
     return ok;
 }
@@ -83,9 +81,8 @@ void ccs_refresh_set_up(struct ccs_refresh *r, int up, int hung, const struct cc
 {
     int tell;
 
-    if (!ccs_refresh_enter_ops(r)) {
+    if (!ccs_refresh_enter_ops(r))
         return;
-    }
     pthread_mutex_lock(&r->lock);
     tell = r->up != up && (!hung || (r->busy_until != 0 && r->busy_until <= ccs_now_ms()));
     if (tell) {
@@ -95,9 +92,8 @@ void ccs_refresh_set_up(struct ccs_refresh *r, int up, int hung, const struct cc
         pthread_cond_signal(&r->hurry);
     }
     pthread_mutex_unlock(&r->lock);
-    if (tell) {
+    if (tell)
         r->ops.store_state(up, why, r->ops.arg);
-    }
     ccs_refresh_leave_ops(r);
 }
 
@@ -147,16 +143,14 @@ static void tell_expired(struct ccs_refresh *r)
 {
     int tell;
 
-    if (!ccs_refresh_enter_ops(r)) {
+    if (!ccs_refresh_enter_ops(r))
         return;
-    }
     pthread_mutex_lock(&r->lock);
     tell = !r->up && !r->expired && ccs_now_ms() - r->down_since >= r->times.stale;
     r->expired = r->expired || tell;
     pthread_mutex_unlock(&r->lock);
-    if (tell) {
+    if (tell)
         r->ops.expired(r->ops.arg);
-    }
     ccs_refresh_leave_ops(r);
 }
 
@@ -215,9 +209,8 @@ void ccs_refresh_times_default(const struct ccs_settings *settings, struct ccs_r
 
 void ccs_refresh_release(struct ccs_refresh *r)
 {
-    if (r->wake_fd >= 0) {
+    if (r->wake_fd >= 0)
         close(r->wake_fd);
-    }
     free(r->look.missing);
     free(r->look.gone);
     pthread_cond_destroy(&r->turn);
@@ -231,9 +224,8 @@ static int make_lock(struct ccs_refresh *r)
     pthread_condattr_t attr;
     int made = 0;
 
-    if (pthread_condattr_init(&attr) != 0) {
+    if (pthread_condattr_init(&attr) != 0)
         return CCS_ENOMEM;
-    }
     if (pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 &&
         pthread_mutex_init(&r->lock, NULL) == 0) {
         made++;
@@ -241,12 +233,10 @@ static int make_lock(struct ccs_refresh *r)
         made += made == 2 && pthread_cond_init(&r->hurry, &attr) == 0;
     }
     pthread_condattr_destroy(&attr);
-    if (made == 2) {
+    if (made == 2)
         pthread_cond_destroy(&r->turn);
-    }
-    if (made == 1 || made == 2) {
+    if (made == 1 || made == 2)
         pthread_mutex_destroy(&r->lock);
-    }
     return made == 3 ? CCS_OK : CCS_ENOMEM;
 }
 
@@ -266,9 +256,8 @@ static int start_thread(pthread_t *thread, void *(*main)(void *), struct ccs_ref
     pthread_sigmask(SIG_SETMASK, &all, &old);
     rc = pthread_create(thread, NULL, main, r);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc == 0) {
+    if (rc == 0)
         (void)pthread_setname_np(*thread, name);
-    }
     return rc;
 }
 
@@ -282,8 +271,8 @@ static void tell_to_stop(struct ccs_refresh *r)
     (void)eventfd_write(r->wake_fd, 1);
 }
 
-int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
-                            const struct ccs_refresh_times *times,
+int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_spellings *spellings,
+                            struct ccs_log *log, const struct ccs_refresh_times *times,
                             const struct ccs_refresh_ops *ops, struct ccs_refresh **out,
                             struct ccs_error *err)
 {
@@ -295,7 +284,7 @@ int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_index *index, st
         return ccs_error_set(err, CCS_ENOMEM, "no memory for the refresher");
     }
     r->store = store;
-    r->index = index;
+    r->spellings = spellings;
     r->log = log;
     r->ops = *ops;
     r->times = *times;
@@ -327,21 +316,20 @@ int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_index *index, st
     return CCS_OK;
 }
 
-int ccs_refresh_start(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
+int ccs_refresh_start(struct ccs_store *store, struct ccs_spellings *spellings, struct ccs_log *log,
                       const struct ccs_settings *settings, const struct ccs_refresh_ops *ops,
                       struct ccs_refresh **out, struct ccs_error *err)
 {
     struct ccs_refresh_times times;
 
     ccs_refresh_times_default(settings, &times);
-    return ccs_refresh_start_timed(store, index, log, &times, ops, out, err);
+    return ccs_refresh_start_timed(store, spellings, log, &times, ops, out, err);
 }
 
 void ccs_refresh_wake(struct ccs_refresh *r)
 {
-    if (r == NULL) {
+    if (r == NULL)
         return;
-    }
     pthread_mutex_lock(&r->lock);
     r->woken = 1;
     pthread_cond_signal(&r->hurry);
@@ -352,16 +340,14 @@ void ccs_refresh_hint(struct ccs_refresh *r, int code)
 {
     int news;
 
-    if (r == NULL) {
+    if (r == NULL)
         return;
-    }
     pthread_mutex_lock(&r->lock);
     news = !r->hinted && (code == CCS_OK) != r->up;
     r->hinted = r->hinted || news;
     pthread_mutex_unlock(&r->lock);
-    if (news) {
+    if (news)
         (void)eventfd_write(r->wake_fd, 1);
-    }
 }
 
 int ccs_refresh_stop(struct ccs_refresh *r, int64_t timeout_ms)
@@ -369,18 +355,15 @@ int ccs_refresh_stop(struct ccs_refresh *r, int64_t timeout_ms)
     const int64_t deadline = ccs_now_ms() + ccs_later(0, timeout_ms);
     int ended;
 
-    if (r == NULL) {
+    if (r == NULL)
         return 1;
-    }
     tell_to_stop(r);
     pthread_mutex_lock(&r->lock);
-    while (!r->looker_ended && ccs_now_ms() < deadline) {
+    while (!r->looker_ended && ccs_now_ms() < deadline)
         wait_until(r, &r->turn, deadline);
-    }
     /* Calls of ops end by themselves, and none begins any more. */
-    while (r->in_ops || !r->clock_ended) {
+    while (r->in_ops || !r->clock_ended)
         pthread_cond_wait(&r->turn, &r->lock);
-    }
     ended = r->looker_ended;
     pthread_mutex_unlock(&r->lock);
     pthread_join(r->clock_thread, NULL);
@@ -394,8 +377,7 @@ int ccs_refresh_stop(struct ccs_refresh *r, int64_t timeout_ms)
     r->abandoned = 1;
     ended = r->looker_ended;
     pthread_mutex_unlock(&r->lock);
-    if (ended) {
+    if (ended)
         ccs_refresh_release(r);
-    }
     return ended;
 }

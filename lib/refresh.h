@@ -13,10 +13,10 @@
 
 #include <ccs/ccs.h>
 
-#include "index.h"
 #include "log.h"
 #include "name.h"
 #include "settings.h"
+#include "spelling.h"
 #include "store.h"
 
 /* One file that a cached credential came from. */
@@ -72,7 +72,7 @@ struct ccs_refresh;
  * Starts the threads. All arguments but ops (copied) are borrowed until ccs_refresh_stop()
  * returned. *out is written before any of ops is called.
  */
-int ccs_refresh_start(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
+int ccs_refresh_start(struct ccs_store *store, struct ccs_spellings *spellings, struct ccs_log *log,
                       const struct ccs_settings *settings, const struct ccs_refresh_ops *ops,
                       struct ccs_refresh **out, struct ccs_error *err);
 
@@ -102,8 +102,8 @@ struct ccs_refresh_times {
     int64_t list_rest; /* times its own duration that pass between two listings */
 };
 void ccs_refresh_times_default(const struct ccs_settings *settings, struct ccs_refresh_times *out);
-int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
-                            const struct ccs_refresh_times *times,
+int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_spellings *spellings,
+                            struct ccs_log *log, const struct ccs_refresh_times *times,
                             const struct ccs_refresh_ops *ops, struct ccs_refresh **out,
                             struct ccs_error *err);
 

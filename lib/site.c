@@ -2,11 +2,28 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "site.h"
+
+#define SITE_IDS 1024 /* a power of two */
+
+struct site_id {
+    uint8_t id[CCS_SITE_SESSION_ID_SIZE];
+    size_t len;
+    char name[];
+};
+
+/*
+ * Each place is filled once and never changes after that, so that handshakes on any thread read it
+ * without a lock. A name whose place is another's is computed each time.
+ */
+struct ccs_site_ids {
+    _Atomic(struct site_id *) places[SITE_IDS];
+};
 
 /*
  * Fetched once, because a fetch costs more than the digest of a name. It is never given back: a
@@ -68,13 +85,14 @@ struct ccs_site *ccs_site_new(const struct ccs_config *cfg, const char *session_
     int rv;
 
     if (cfg == NULL || session_id == NULL) {
-        ccs_error_set(err, CCS_EINVAL, "A site needs a configuration and a session_id text.");
+        ccs_error_set(err, CCS_EINVAL, "a site needs a configuration and a session_id text");
         return NULL;
     }
     ccs_config_values(cfg, &settings);
     site = calloc(1, sizeof(*site));
-    if (site == NULL) {
-        ccs_error_set(err, CCS_ENOMEM, "There is no memory for a site.");
+    if (site == NULL || (site->ids = calloc(1, sizeof(*site->ids))) == NULL) {
+        ccs_error_set(err, CCS_ENOMEM, "no memory for a site");
+        free(site);
         return NULL;
     }
     site->unknown_name = settings.unknown_name;
@@ -82,7 +100,7 @@ struct ccs_site *ccs_site_new(const struct ccs_config *cfg, const char *session_
         rv = ccs_name_canonical(settings.default_name, strlen(settings.default_name),
                                 site->default_name, &site->default_len);
         if (rv != CCS_OK) {
-            ccs_error_set(err, CCS_EINVAL, "default_name \"%.253s\" is not a host name.",
+            ccs_error_set(err, CCS_EINVAL, "default_name \"%.253s\" is not a host name",
                           settings.default_name);
             goto fail;
         }
@@ -90,19 +108,24 @@ struct ccs_site *ccs_site_new(const struct ccs_config *cfg, const char *session_
     rv = site_identify(site, session_id, settings.store != NULL ? settings.store : "");
     if (rv != CCS_OK) {
         ccs_error_set(err, rv,
-                      rv == CCS_ENOMEM ? "There is no memory for a site."
-                                       : "OpenSSL offers no SHA-256: check its configuration.");
+                      rv == CCS_ENOMEM ? "no memory for a site"
+                                       : "OpenSSL offers no SHA-256: check its configuration");
         goto fail;
     }
     return site;
 
 fail:
-    free(site);
+    ccs_site_free(site);
     return NULL;
 }
 
 void ccs_site_free(struct ccs_site *site)
 {
+    if (site == NULL)
+        return;
+    for (size_t i = 0; i < SITE_IDS; i++)
+        free(atomic_load_explicit(&site->ids->places[i], memory_order_relaxed));
+    free(site->ids);
     free(site);
 }
 
@@ -123,4 +146,45 @@ int ccs_site_session_id(const struct ccs_site *site, int own, const char *name, 
     text[CCS_SITE_SESSION_ID_SIZE] = own != 0;
     memcpy(text + CCS_SITE_SESSION_ID_SIZE + 1, name, len);
     return site_digest(text, CCS_SITE_SESSION_ID_SIZE + 1 + len, out);
+}
+
+/* FNV-1a. Whose place a name takes matters to nobody but itself. */
+static size_t site_place(const char *name, size_t len)
+{
+    uint32_t hash = 2166136261;
+
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (uint8_t)name[i]) * 16777619;
+    return (hash ^ hash >> 16) % SITE_IDS;
+}
+
+static void site_remember(_Atomic(struct site_id *) *place, const char *name, size_t len,
+                          const uint8_t *id)
+{
+    struct site_id *known = malloc(sizeof(*known) + len), *before = NULL;
+
+    if (known == NULL)
+        return;
+    memcpy(known->id, id, sizeof(known->id));
+    known->len = len;
+    memcpy(known->name, name, len);
+    if (!atomic_compare_exchange_strong(place, &before, known))
+        free(known);
+}
+
+int ccs_site_session_id_of_file(const struct ccs_site *site, const char *name, size_t len,
+                                uint8_t *out)
+{
+    _Atomic(struct site_id *) *place = &site->ids->places[site_place(name, len)];
+    const struct site_id *known = atomic_load_explicit(place, memory_order_acquire);
+    int rv;
+
+    if (known != NULL && known->len == len && memcmp(known->name, name, len) == 0) {
+        memcpy(out, known->id, sizeof(known->id));
+        return CCS_OK;
+    }
+    rv = ccs_site_session_id(site, 0, name, len, out);
+    if (rv == CCS_OK && known == NULL)
+        site_remember(place, name, len, out);
+    return rv;
 }

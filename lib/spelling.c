@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "index.h"
+#include "spelling.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ struct texts {
     size_t size;
 };
 
-struct ccs_index {
+struct ccs_spellings {
     pthread_mutex_t lock; /* a leaf: guards all below */
     pthread_cond_t became_ready;
     struct table table;
@@ -282,7 +282,7 @@ struct scan {
     int rv;
 };
 
-static int index_listed(const char *file, size_t len, void *arg)
+static int spellings_listed(const char *file, size_t len, void *arg)
 {
     struct scan *scan = arg;
     struct spelling *s;
@@ -308,85 +308,87 @@ static int index_listed(const char *file, size_t len, void *arg)
     return 0;
 }
 
-static int index_scan_begin(struct ccs_index *index, struct scan *scan, struct ccs_error *err)
+static int spellings_scan_begin(struct ccs_spellings *spellings, struct scan *scan,
+                                struct ccs_error *err)
 {
     int busy;
 
     memset(scan, 0, sizeof(*scan));
-    pthread_mutex_lock(&index->lock);
-    busy = index->scanning;
-    index->scanning = 1;
-    scan->max = index->max;
-    pthread_mutex_unlock(&index->lock);
+    pthread_mutex_lock(&spellings->lock);
+    busy = spellings->scanning;
+    spellings->scanning = 1;
+    scan->max = spellings->max;
+    pthread_mutex_unlock(&spellings->lock);
     return busy ? ccs_error_set(err, CCS_EBUSY, "the store is being listed already") : CCS_OK;
 }
 
-static void index_drop_notes(struct ccs_index *index)
+static void spellings_drop_notes(struct ccs_spellings *spellings)
 {
-    for (size_t i = 0; i < index->note_count; i++) {
-        free(index->notes[i].spelling);
+    for (size_t i = 0; i < spellings->note_count; i++) {
+        free(spellings->notes[i].spelling);
     }
-    free(index->notes);
-    index->notes = NULL;
-    index->note_count = 0;
-    index->notes_lost = 0;
+    free(spellings->notes);
+    spellings->notes = NULL;
+    spellings->note_count = 0;
+    spellings->notes_lost = 0;
 }
 
 /* Takes the new table into service; what is in *scan afterwards is the old one. Lock held. */
-static int index_adopt(struct ccs_index *index, struct scan *scan, struct texts *stems,
-                       struct ccs_error *err)
+static int spellings_adopt(struct ccs_spellings *spellings, struct scan *scan, struct texts *stems,
+                           struct ccs_error *err)
 {
     struct table old;
     int rv = CCS_OK;
 
-    if (index->notes_lost) {
+    if (spellings->notes_lost) {
         return ccs_error_set(err, CCS_EBUSY, "too much changed while the store was listed");
     }
-    for (size_t i = 0; i < index->note_count && rv == CCS_OK; i++) {
-        if (index->notes[i].present) {
-            rv = table_insert(&scan->table, index->notes[i].spelling, scan->max);
+    for (size_t i = 0; i < spellings->note_count && rv == CCS_OK; i++) {
+        if (spellings->notes[i].present) {
+            rv = table_insert(&scan->table, spellings->notes[i].spelling, scan->max);
         } else {
-            table_remove(&scan->table, index->notes[i].spelling);
+            table_remove(&scan->table, spellings->notes[i].spelling);
         }
-        index->notes[i].spelling = NULL;
+        spellings->notes[i].spelling = NULL;
     }
     if (rv == CCS_OK) {
-        rv = table_diff(&index->table, &scan->table, stems);
+        rv = table_diff(&spellings->table, &scan->table, stems);
     }
     if (rv != CCS_OK) {
         return ccs_error_set(err, rv, "no memory for the names in the store");
     }
-    old = index->table;
-    index->table = scan->table;
+    old = spellings->table;
+    spellings->table = scan->table;
     scan->table = old;
-    index->ready = 1;
-    pthread_cond_broadcast(&index->became_ready);
+    spellings->ready = 1;
+    pthread_cond_broadcast(&spellings->became_ready);
     return CCS_OK;
 }
 
-int ccs_index_scan(struct ccs_index *index, struct ccs_store *store,
-                   void (*changed)(const char *stem, void *arg), void *arg, struct ccs_error *err)
+int ccs_spelling_scan(struct ccs_spellings *spellings, struct ccs_store *store,
+                      void (*changed)(const char *stem, void *arg), void *arg,
+                      struct ccs_error *err)
 {
     struct texts stems = {NULL, 0, 0};
     struct scan scan;
-    int rv = index_scan_begin(index, &scan, err);
+    int rv = spellings_scan_begin(spellings, &scan, err);
 
     if (rv != CCS_OK) {
         return rv;
     }
-    rv = ccs_store_list(store, index_listed, &scan, err);
+    rv = ccs_store_list(store, spellings_listed, &scan, err);
     if (rv == CCS_OK && scan.rv != CCS_OK) {
         rv = ccs_error_set(err, scan.rv, "no memory for the names in the store");
     }
     table_sort(&scan.table);
 
-    pthread_mutex_lock(&index->lock);
+    pthread_mutex_lock(&spellings->lock);
     if (rv == CCS_OK) {
-        rv = index_adopt(index, &scan, &stems, err);
+        rv = spellings_adopt(spellings, &scan, &stems, err);
     }
-    index->scanning = 0;
-    index_drop_notes(index);
-    pthread_mutex_unlock(&index->lock);
+    spellings->scanning = 0;
+    spellings_drop_notes(spellings);
+    pthread_mutex_unlock(&spellings->lock);
 
     table_free(&scan.table);
     for (size_t at = 0; rv == CCS_OK && changed != NULL && at < stems.len;
@@ -398,55 +400,56 @@ int ccs_index_scan(struct ccs_index *index, struct ccs_store *store,
 }
 
 /* Lock held: a listing under way may or may not have seen this, so it is done again afterwards. */
-static void index_keep_note(struct ccs_index *index, const struct spelling *s, int present)
+static void spellings_keep_note(struct ccs_spellings *spellings, const struct spelling *s,
+                                int present)
 {
     struct note *note;
 
-    if (index->notes == NULL) {
-        index->notes = calloc(NOTES_MAX, sizeof(*index->notes));
+    if (spellings->notes == NULL) {
+        spellings->notes = calloc(NOTES_MAX, sizeof(*spellings->notes));
     }
-    if (index->notes == NULL || index->note_count >= NOTES_MAX) {
-        index->notes_lost = 1;
+    if (spellings->notes == NULL || spellings->note_count >= NOTES_MAX) {
+        spellings->notes_lost = 1;
         return;
     }
-    note = &index->notes[index->note_count];
+    note = &spellings->notes[spellings->note_count];
     note->present = present;
     note->spelling = spelling_copy(s);
     if (note->spelling == NULL) {
-        index->notes_lost = 1;
+        spellings->notes_lost = 1;
         return;
     }
-    index->note_count++;
+    spellings->note_count++;
 }
 
-void ccs_index_note(struct ccs_index *index, const char *file, int present)
+void ccs_spelling_note(struct ccs_spellings *spellings, const char *file, int present)
 {
     struct spelling *s;
 
     if (spelling_new(file, strnlen(file, CCS_FILE_NAME_SIZE), &s) != CCS_OK) {
         return;
     }
-    pthread_mutex_lock(&index->lock);
-    if (index->scanning) {
-        index_keep_note(index, s, present);
+    pthread_mutex_lock(&spellings->lock);
+    if (spellings->scanning) {
+        spellings_keep_note(spellings, s, present);
     }
     if (present) {
         /* Out of memory: the spelling is counted as left out until the next listing. */
-        (void)table_insert(&index->table, s, index->max);
+        (void)table_insert(&spellings->table, s, spellings->max);
     } else {
-        table_remove(&index->table, s);
+        table_remove(&spellings->table, s);
     }
-    pthread_mutex_unlock(&index->lock);
+    pthread_mutex_unlock(&spellings->lock);
 }
 
 /* -- asking -------------------------------------------------------------------------------- */
 
-int ccs_index_ready(struct ccs_index *index)
+int ccs_spelling_ready(struct ccs_spellings *spellings)
 {
-    return ccs_index_wait_ready(index, 0);
+    return ccs_spelling_wait_ready(spellings, 0);
 }
 
-int ccs_index_wait_ready(struct ccs_index *index, int64_t timeout_ms)
+int ccs_spelling_wait_ready(struct ccs_spellings *spellings, int64_t timeout_ms)
 {
     const int64_t wait_ms = timeout_ms > 0 ? timeout_ms : 0;
     struct timespec until;
@@ -460,17 +463,17 @@ int ccs_index_wait_ready(struct ccs_index *index, int64_t timeout_ms)
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    pthread_mutex_lock(&index->lock);
-    while (!index->ready && rc == 0) {
-        rc = pthread_cond_timedwait(&index->became_ready, &index->lock, &until);
+    pthread_mutex_lock(&spellings->lock);
+    while (!spellings->ready && rc == 0) {
+        rc = pthread_cond_timedwait(&spellings->became_ready, &spellings->lock, &until);
     }
-    ready = index->ready;
-    pthread_mutex_unlock(&index->lock);
+    ready = spellings->ready;
+    pthread_mutex_unlock(&spellings->lock);
     return ready;
 }
 
-int ccs_index_spelling(struct ccs_index *index, const char *stem, enum ccs_file_kind kind,
-                       char *out, int *unicode)
+int ccs_spelling_find(struct ccs_spellings *spellings, const char *stem, enum ccs_file_kind kind,
+                      char *out, int *unicode)
 {
     const struct spelling *s;
     size_t low = 0;
@@ -479,11 +482,11 @@ int ccs_index_spelling(struct ccs_index *index, const char *stem, enum ccs_file_
     int order;
     int rv = CCS_ENOTFOUND;
 
-    pthread_mutex_lock(&index->lock);
-    high = index->table.count;
+    pthread_mutex_lock(&spellings->lock);
+    high = spellings->table.count;
     while (low < high) {
         middle = low + (high - low) / 2;
-        s = index->table.items[middle];
+        s = spellings->table.items[middle];
         order = strcmp(s->text, stem);
         if (order < 0 || (order == 0 && s->kind < kind)) {
             low = middle + 1;
@@ -491,7 +494,7 @@ int ccs_index_spelling(struct ccs_index *index, const char *stem, enum ccs_file_
             high = middle;
         }
     }
-    s = low < index->table.count ? index->table.items[low] : NULL;
+    s = low < spellings->table.count ? spellings->table.items[low] : NULL;
     if (s != NULL && s->kind == kind && strcmp(s->text, stem) == 0) {
         strcpy(out, s->text + s->file_at); /* both hold CCS_FILE_NAME_SIZE */
         if (unicode != NULL) {
@@ -499,64 +502,64 @@ int ccs_index_spelling(struct ccs_index *index, const char *stem, enum ccs_file_
         }
         rv = CCS_OK;
     }
-    pthread_mutex_unlock(&index->lock);
+    pthread_mutex_unlock(&spellings->lock);
     return rv;
 }
 
-void ccs_index_counts(struct ccs_index *index, size_t *held, size_t *left_out)
+void ccs_spelling_counts(struct ccs_spellings *spellings, size_t *held, size_t *left_out)
 {
-    pthread_mutex_lock(&index->lock);
-    *held = index->table.count;
-    *left_out = index->table.left_out;
-    pthread_mutex_unlock(&index->lock);
+    pthread_mutex_lock(&spellings->lock);
+    *held = spellings->table.count;
+    *left_out = spellings->table.left_out;
+    pthread_mutex_unlock(&spellings->lock);
 }
 
 /* -- life ---------------------------------------------------------------------------------- */
 
-struct ccs_index *ccs_index_new(void)
+struct ccs_spellings *ccs_spelling_new(void)
 {
-    struct ccs_index *index = calloc(1, sizeof(*index));
+    struct ccs_spellings *spellings = calloc(1, sizeof(*spellings));
     pthread_condattr_t attr;
 
-    if (index == NULL) {
+    if (spellings == NULL) {
         return NULL;
     }
-    if (pthread_mutex_init(&index->lock, NULL) != 0) {
+    if (pthread_mutex_init(&spellings->lock, NULL) != 0) {
         goto fail;
     }
     if (pthread_condattr_init(&attr) != 0) {
         goto fail_lock;
     }
     if (pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&index->became_ready, &attr) != 0) {
+        pthread_cond_init(&spellings->became_ready, &attr) != 0) {
         pthread_condattr_destroy(&attr);
         goto fail_lock;
     }
     pthread_condattr_destroy(&attr);
-    index->max = CCS_INDEX_SPELLINGS_MAX;
-    return index;
+    spellings->max = CCS_SPELLINGS_MAX;
+    return spellings;
 fail_lock:
-    pthread_mutex_destroy(&index->lock);
+    pthread_mutex_destroy(&spellings->lock);
 fail:
-    free(index);
+    free(spellings);
     return NULL;
 }
 
-void ccs_index_free(struct ccs_index *index)
+void ccs_spelling_free(struct ccs_spellings *spellings)
 {
-    if (index == NULL) {
+    if (spellings == NULL) {
         return;
     }
-    table_free(&index->table);
-    index_drop_notes(index);
-    pthread_cond_destroy(&index->became_ready);
-    pthread_mutex_destroy(&index->lock);
-    free(index);
+    table_free(&spellings->table);
+    spellings_drop_notes(spellings);
+    pthread_cond_destroy(&spellings->became_ready);
+    pthread_mutex_destroy(&spellings->lock);
+    free(spellings);
 }
 
-void ccs_index_set_limit(struct ccs_index *index, size_t max)
+void ccs_spelling_set_limit(struct ccs_spellings *spellings, size_t max)
 {
-    pthread_mutex_lock(&index->lock);
-    index->max = max;
-    pthread_mutex_unlock(&index->lock);
+    pthread_mutex_lock(&spellings->lock);
+    spellings->max = max;
+    pthread_mutex_unlock(&spellings->lock);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef CCS_INDEX_H
-#define CCS_INDEX_H
+#ifndef CCS_SPELLING_H
+#define CCS_SPELLING_H
 
 /*
  * What one listing of the store tells: which files are spelled otherwise than their stem (upper
@@ -14,13 +14,12 @@
 #include "name.h"
 #include "store.h"
 
-struct ccs_index;
+struct ccs_spellings;
 
-#define CCS_INDEX_SPELLINGS_MAX                                                                    \
-    1000000 /* odd spellings kept; further ones are counted and not found */
+#define CCS_SPELLINGS_MAX 1000000 /* odd spellings kept; further ones are counted and not found */
 
-struct ccs_index *ccs_index_new(void);
-void ccs_index_free(struct ccs_index *index);
+struct ccs_spellings *ccs_spelling_new(void);
+void ccs_spelling_free(struct ccs_spellings *spellings);
 
 /*
  * Lists the store and takes the result in place of what was known, which stays if that fails. Any
@@ -28,30 +27,31 @@ void ccs_index_free(struct ccs_index *index);
  * for every stem whose odd spellings came, went or changed since the last listing. CCS_EBUSY if
  * another thread is listing, or if more notes than can be kept came meanwhile.
  */
-int ccs_index_scan(struct ccs_index *index, struct ccs_store *store,
-                   void (*changed)(const char *stem, void *arg), void *arg, struct ccs_error *err);
+int ccs_spelling_scan(struct ccs_spellings *spellings, struct ccs_store *store,
+                      void (*changed)(const char *stem, void *arg), void *arg,
+                      struct ccs_error *err);
 
 /* 1 once a listing has succeeded. */
-int ccs_index_ready(struct ccs_index *index);
+int ccs_spelling_ready(struct ccs_spellings *spellings);
 
 /* Waits until then, at most timeout_ms; 1 if it has. */
-int ccs_index_wait_ready(struct ccs_index *index, int64_t timeout_ms);
+int ccs_spelling_wait_ready(struct ccs_spellings *spellings, int64_t timeout_ms);
 
 /* One directory entry came (present 1) or went (0). Counts also while a listing is under way. */
-void ccs_index_note(struct ccs_index *index, const char *file, int present);
+void ccs_spelling_note(struct ccs_spellings *spellings, const char *file, int present);
 
 /*
  * The odd spelling of a stem's file of this kind, if there is one: Unicode ones first, then in
  * byte order. out holds CCS_FILE_NAME_SIZE octets. CCS_OK or CCS_ENOTFOUND. *unicode (may be NULL)
  * tells whether it has U-labels.
  */
-int ccs_index_spelling(struct ccs_index *index, const char *stem, enum ccs_file_kind kind,
-                       char *out, int *unicode);
+int ccs_spelling_find(struct ccs_spellings *spellings, const char *stem, enum ccs_file_kind kind,
+                      char *out, int *unicode);
 
 /* How many odd spellings it holds, and how many did not fit. */
-void ccs_index_counts(struct ccs_index *index, size_t *held, size_t *left_out);
+void ccs_spelling_counts(struct ccs_spellings *spellings, size_t *held, size_t *left_out);
 
-/* For tests: another bound than CCS_INDEX_SPELLINGS_MAX. */
-void ccs_index_set_limit(struct ccs_index *index, size_t max);
+/* For tests: another bound than CCS_SPELLINGS_MAX. */
+void ccs_spelling_set_limit(struct ccs_spellings *spellings, size_t max);
 
 #endif

@@ -15,9 +15,8 @@ static int store_has_scheme(const char *location)
 {
     size_t n = 0;
 
-    while (isalnum((unsigned char)location[n])) {
+    while (isalnum((unsigned char)location[n]))
         n++;
-    }
     return (n > 1 && strncmp(location + n, "://", 3) == 0) ||
            (n == 1 && location[1] == ':' && (location[2] == '\\' || location[2] == '/'));
 }
@@ -45,17 +44,15 @@ int ccs_store_open(const char *location, struct ccs_store **out, struct ccs_erro
                              "where it is mounted be given",
                              shown);
     }
-    if (store_has_scheme(location)) {
+    if (store_has_scheme(location))
         return ccs_error_set(err, CCS_EINVAL, "store %s: give the path of a folder", shown);
-    }
     return ccs_store_dir_open(location, out, err);
 }
 
 void ccs_store_close(struct ccs_store *store)
 {
-    if (store != NULL) {
+    if (store != NULL)
         store->ops->close(store);
-    }
 }
 
 int ccs_store_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, struct ccs_error *err)
@@ -70,9 +67,8 @@ static int store_check_name(const char *file, struct ccs_error *err)
     char shown[SHOWN];
 
     if (len > 0 && len <= CCS_FILE_NAME_MAX && memchr(file, '/', len) == NULL &&
-        strcmp(file, ".") != 0 && strcmp(file, "..") != 0) {
+        strcmp(file, ".") != 0 && strcmp(file, "..") != 0)
         return CCS_OK;
-    }
     return ccs_error_set(err, CCS_EINVAL, "\"%s\" is not the name of a file in a store",
                          ccs_printable(shown, sizeof(shown), file != NULL ? file : "", len));
 }

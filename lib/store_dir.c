@@ -74,9 +74,8 @@ static DIR *dir_open_listing(int root)
     DIR *d;
     int saved;
 
-    if (fd < 0) {
+    if (fd < 0)
         return NULL;
-    }
     d = fdopendir(fd);
     if (d == NULL) {
         saved = errno;
@@ -93,12 +92,10 @@ static int dir_holds_pfx(int root)
     const struct dirent *e;
     int found = 0;
 
-    if (d == NULL) {
+    if (d == NULL)
         return 0;
-    }
-    while (!found && (e = readdir(d)) != NULL) {
+    while (!found && (e = readdir(d)) != NULL)
         found = ccs_dir_is_pfx(e->d_name, strlen(e->d_name));
-    }
     closedir(d);
     return found;
 }
@@ -120,9 +117,8 @@ static int dir_accept_root(struct store_dir *dir, int root, const struct stat *s
     }
     same = dir->device == st->st_dev && dir->inode == st->st_ino;
     pthread_mutex_unlock(&dir->lock);
-    if (same) {
+    if (same)
         return CCS_OK;
-    }
     if (!dir_holds_pfx(root)) {
         return ccs_error_set(err, CCS_EUNAVAIL,
                              "the store folder %s is empty and is not the folder that was there "
@@ -150,9 +146,8 @@ static int dir_open_root(struct store_dir *dir, struct stat *st, int *rv, struct
         goto fail;
     }
     *rv = dir_accept_root(dir, root, st, err);
-    if (*rv != CCS_OK) {
+    if (*rv != CCS_OK)
         goto fail;
-    }
     return root;
 fail:
     close(root);
@@ -169,9 +164,8 @@ static int dir_check_root(const struct store_dir *dir, int root, struct statfs *
     struct stat st;
 
     if (fstatfs(root, fs) != 0 || fstat(root, &st) != 0 ||
-        faccessat(root, ".", R_OK | X_OK, AT_EACCESS) != 0) {
+        faccessat(root, ".", R_OK | X_OK, AT_EACCESS) != 0)
         return dir_root_error(dir, errno, err);
-    }
     return st.st_nlink == 0 ? dir_root_error(dir, ENOENT, err) : CCS_OK;
 }
 
@@ -183,9 +177,8 @@ static int dir_probe(struct ccs_store *store, struct ccs_root *out, struct ccs_e
     int rv;
     const int root = dir_open_root(dir, &st, &rv, err);
 
-    if (root < 0) {
+    if (root < 0)
         return rv;
-    }
     rv = dir_check_root(dir, root, &fs, err);
     close(root);
     if (rv == CCS_OK) {
@@ -207,9 +200,8 @@ static int dir_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, st
     DIR *d;
     const int root = dir_open_root(dir, &st, &rv, err);
 
-    if (root < 0) {
+    if (root < 0)
         return rv;
-    }
     d = dir_open_listing(root);
     if (d == NULL) {
         rv = dir_root_error(dir, errno, err);
@@ -223,9 +215,8 @@ static int dir_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, st
             break;
         }
         len = strlen(e->d_name);
-        if (ccs_dir_is_pfx(e->d_name, len) && cb(e->d_name, len, arg) != 0) {
+        if (ccs_dir_is_pfx(e->d_name, len) && cb(e->d_name, len, arg) != 0)
             break;
-        }
     }
     closedir(d);
 out:
@@ -238,12 +229,10 @@ out:
 /* The folder cannot be used, so that nothing is known of any file in it. */
 static int dir_unavailable(int code, struct ccs_error *err)
 {
-    if (code != CCS_EACCESS) {
+    if (code != CCS_EACCESS)
         return code;
-    }
-    if (err != NULL) {
+    if (err != NULL)
         err->code = CCS_EUNAVAIL;
-    }
     return CCS_EUNAVAIL;
 }
 
@@ -258,13 +247,11 @@ static int dir_open_beneath(int root, const char *file, int flags)
     /* A link with ".." in it fails with EAGAIN when something was renamed at the same moment. */
     for (int i = 0; i < OPEN_RETRIES; i++) {
         fd = syscall(SYS_openat2, root, file, &how, sizeof(how));
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) {
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
             break;
-        }
     }
-    if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) {
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
         return (int)fd;
-    }
     /* Kernels and system call filters without openat2: no links at all are safe. */
     return openat(root, file, flags | O_NOFOLLOW);
 }
@@ -284,9 +271,8 @@ static int dir_file_error(const struct store_dir *dir, int root, const char *fil
     case EACCES:
     case EPERM:
         rv = dir_check_root(dir, root, &fs, err);
-        if (rv != CCS_OK) {
+        if (rv != CCS_OK)
             return dir_unavailable(rv, err);
-        }
         if (errnum == EACCES || errnum == EPERM) {
             return ccs_error_sys(err, CCS_EACCESS, errnum,
                                  "user id %u may not read it, give it read permission",
@@ -338,9 +324,8 @@ static int dir_open_file(struct store_dir *dir, const char *file, int flags, int
 
     *fd = -1;
     *root = dir_open_root(dir, st, &rv, err);
-    if (*root < 0) {
+    if (*root < 0)
         return dir_unavailable(rv, err);
-    }
     *fd = dir_open_beneath(*root, file, flags);
     if (*fd < 0 || fstat(*fd, st) != 0) {
         rv = dir_file_error(dir, *root, file, errno, err);
@@ -352,9 +337,8 @@ static int dir_open_file(struct store_dir *dir, const char *file, int flags, int
     }
     return CCS_OK;
 fail:
-    if (*fd >= 0) {
+    if (*fd >= 0)
         close(*fd);
-    }
     close(*root);
     return rv;
 }
@@ -380,20 +364,16 @@ static int dir_read_all(int fd, size_t size, struct ccs_secret *data)
 {
     ssize_t n;
 
-    if (ccs_secret_reserve(data, size) != CCS_OK) {
+    if (ccs_secret_reserve(data, size) != CCS_OK)
         return ENOMEM;
-    }
     while (data->len < size) {
         n = pread(fd, data->data + data->len, size - data->len, (off_t)data->len);
-        if (n < 0 && errno == EINTR) {
+        if (n < 0 && errno == EINTR)
             continue;
-        }
-        if (n < 0) {
+        if (n < 0)
             return errno;
-        }
-        if (n == 0) {
+        if (n == 0)
             break;
-        }
         data->len += (size_t)n;
     }
     data->data[data->len] = '\0';
@@ -414,9 +394,8 @@ static int dir_read(struct ccs_store *store, const char *file, size_t max, struc
     /* O_NONBLOCK: a FIFO or a lease of another program must not hold the thread. */
     rv = dir_open_file(dir, file, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, &root, &fd, &st,
                        err);
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         return rv;
-    }
     dir_stamp(&st, out);
     if (st.st_size == 0) {
         rv = ccs_error_set(err, CCS_EINCOMPLETE, "it is empty");
@@ -428,21 +407,18 @@ static int dir_read(struct ccs_store *store, const char *file, size_t max, struc
         goto out;
     }
     errnum = dir_read_all(fd, (size_t)st.st_size, data);
-    if (errnum == 0 && fstat(fd, &st) != 0) {
+    if (errnum == 0 && fstat(fd, &st) != 0)
         errnum = errno;
-    }
     if (errnum != 0) {
         rv = dir_file_error(dir, root, file, errnum, err);
         goto out;
     }
     dir_stamp(&st, &after);
-    if (data->len != out->size || !ccs_stamp_equal(out, &after)) {
+    if (data->len != out->size || !ccs_stamp_equal(out, &after))
         rv = ccs_error_set(err, CCS_ECHANGED, "it changed while it was read");
-    }
 out:
-    if (rv != CCS_OK) {
+    if (rv != CCS_OK)
         ccs_secret_free(data);
-    }
     close(fd);
     close(root);
     return rv;
@@ -464,9 +440,8 @@ static int dir_watch_start(struct ccs_store *store, struct ccs_error *err)
 
     ccs_dir_watch_end(&dir->watch);
     root = dir_open_root(dir, &st, &rv, err);
-    if (root < 0) {
+    if (root < 0)
         return rv;
-    }
     close(root);
     rv = ccs_dir_watch_start(&dir->watch, dir->path);
     switch (rv) {
@@ -521,12 +496,10 @@ static char *dir_absolute(const char *path)
     char *cwd = path[0] != '/' ? getcwd(NULL, 0) : NULL;
     char *abs = NULL;
 
-    if (cwd == NULL) {
+    if (cwd == NULL)
         return strdup(path);
-    }
-    if (asprintf(&abs, "%s/%s", cwd, path) < 0) {
+    if (asprintf(&abs, "%s/%s", cwd, path) < 0)
         abs = NULL;
-    }
     free(cwd);
     return abs;
 }
@@ -542,9 +515,8 @@ int ccs_store_dir_open(const char *path, struct ccs_store **out, struct ccs_erro
             path == NULL ? "" : ccs_printable(shown, sizeof(shown), path, strlen(path)));
     }
     dir = calloc(1, sizeof(*dir));
-    if (dir == NULL) {
+    if (dir == NULL)
         return ccs_error_set(err, CCS_ENOMEM, "no memory for the store");
-    }
     dir->path = dir_absolute(path);
     if (dir->path == NULL || pthread_mutex_init(&dir->lock, NULL) != 0) {
         free(dir->path);

@@ -46,46 +46,53 @@ static int tls_refused(struct ccs_error *err)
         advice = "use a certificate with an RSA, ECDSA or EdDSA key";
         break;
     default:
-        return ccs_error_set(err, CCS_ESSL, "OpenSSL does not take the certificate: %s.", reason);
+        return ccs_error_set(err, CCS_ESSL, "OpenSSL does not take the certificate: %s", reason);
     }
     return ccs_error_set(err, CCS_EKEYUSE,
-                         "OpenSSL's security settings refuse the certificate (%s): %s.", reason,
+                         "OpenSSL's security settings refuse the certificate (%s): %s", reason,
                          advice);
 }
 
-static int tls_use(SSL *ssl, const struct ccs_key_pair *pair, struct ccs_error *err)
+static int tls_use_pair(SSL *ssl, const struct ccs_key_pair *pair, struct ccs_error *err)
 {
     /*
      * Without a chain of its own the pair would be sent with the extra certificates of the SSL_CTX,
      * or with a chain that OpenSSL searches in the trust store. An empty one stops both.
      */
     STACK_OF(X509) *chain = pair->chain != NULL ? pair->chain : tls_no_chain;
-    int ok;
 
-    ERR_set_mark();
-    ok = SSL_use_cert_and_key(ssl, pair->leaf, pair->key, chain, 1) == 1;
-    if (!ok)
-        tls_refused(err);
-    ERR_pop_to_mark();
-    return ok;
+    if (SSL_use_cert_and_key(ssl, pair->leaf, pair->key, chain, 1) == 1)
+        return 1;
+    tls_refused(err);
+    return 0;
 }
 
-int ccs_cred_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)
+int ccs_tls_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)
 {
     struct ccs_error why;
 
     if (pthread_once(&tls_once, tls_init) != 0 || tls_no_chain == NULL)
-        return ccs_error_set(err, CCS_ENOMEM, "There is no memory for a certificate chain.");
+        return ccs_error_set(err, CCS_ENOMEM, "no memory for a certificate chain");
     if (SSL_get_certificate(ssl) != NULL || SSL_get_privatekey(ssl) != NULL)
         SSL_certs_clear(ssl);
     /* The main pair comes last, which makes it the current one. */
     for (size_t i = cred->pair_count; i-- > 0;) {
-        if (tls_use(ssl, cred->pairs[i], &why))
+        if (tls_use_pair(ssl, cred->pairs[i], &why))
             continue;
         SSL_certs_clear(ssl);
         return ccs_error_set(err, why.code, "%s: %s", ccs_cred_file(cred), why.text);
     }
     return CCS_OK;
+}
+
+int ccs_cred_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)
+{
+    int rv;
+
+    ERR_set_mark();
+    rv = ccs_tls_use(cred, ssl, err);
+    ERR_pop_to_mark();
+    return rv;
 }
 
 /* The first signature makes what later ones need; for RSA it costs as much as a whole signature. */
@@ -110,18 +117,18 @@ int ccs_tls_warm(const struct ccs_key_pair *pair, struct ccs_error *err)
     int rv;
 
     if (pthread_once(&tls_once, tls_init) != 0 || tls_scratch == NULL || tls_no_chain == NULL)
-        return ccs_error_set(err, CCS_ESSL, "OpenSSL cannot make a TLS server context here.");
+        return ccs_error_set(err, CCS_ESSL, "OpenSSL cannot make a TLS server context here");
     ERR_set_mark();
     ssl = SSL_new(tls_scratch);
     if (ssl == NULL)
-        rv = ccs_error_set(err, CCS_ENOMEM, "OpenSSL has no memory for a TLS connection.");
-    else if (!tls_use(ssl, pair, &why))
+        rv = ccs_error_set(err, CCS_ENOMEM, "OpenSSL has no memory for a TLS connection");
+    else if (!tls_use_pair(ssl, pair, &why))
         rv = ccs_error_set(err, why.code, "%s", why.text);
     else if ((pair->key_type == EVP_PKEY_RSA || pair->key_type == EVP_PKEY_RSA_PSS) &&
              !tls_sign(pair->key))
         rv = ccs_error_set(
             err, CCS_EKEYUSE,
-            "The private key cannot sign: export the certificate again, with its key.");
+            "the private key cannot sign: export the certificate again, with its key");
     else
         rv = CCS_OK;
     SSL_free(ssl);
@@ -183,10 +190,10 @@ int ccs_ssl_ctx_attach(SSL_CTX *ctx, struct ccs_site *site, struct ccs_error *er
     int rv;
 
     if (ctx == NULL || site == NULL)
-        return ccs_error_set(err, CCS_EINVAL, "Attaching needs an SSL_CTX and a site.");
+        return ccs_error_set(err, CCS_EINVAL, "attaching needs an SSL_CTX and a site");
     before = ccs_attachment_get(ctx);
     if (before != NULL && !before->blocking)
-        return ccs_error_set(err, CCS_EINVAL, "This SSL_CTX has a gate already.");
+        return ccs_error_set(err, CCS_EINVAL, "this SSL_CTX has a gate already");
     rv = ccs_attachment_set(ctx, &attachment, err);
     if (rv == CCS_OK)
         SSL_CTX_set_client_hello_cb(ctx, tls_hello, NULL);

@@ -11,6 +11,9 @@
 
 #include "credential.h"
 
+/* ccs_cred_use() for callers that keep OpenSSL's error queue in order themselves. */
+int ccs_tls_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err);
+
 /*
  * Uses a new pair once the way a handshake will, on a scratch SSL, so that no handshake pays for
  * what OpenSSL puts off until first use (an RSA key's first signature among it). CCS_EKEYUSE with

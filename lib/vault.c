@@ -14,10 +14,10 @@
 #define STRIPES_SHARE  32 /* of the memory at most: the generations */
 #define FAILURES_SHARE 32 /* of the memory: failures */
 
-static size_t align_up(size_t n)
-{
-    return (n + CCS_ARENA_ALIGN - 1) & ~(size_t)(CCS_ARENA_ALIGN - 1);
-}
+/* A P-256 host takes six blocks, and a smaller one must not run out of slots first. Of failures,
+ * few take more than one. */
+#define BLOCKS_PER_ENTRY   5
+#define BLOCKS_PER_FAILURE 1
 
 static bool geometry_of(size_t size, struct ccs_vault_geometry *g)
 {
@@ -30,15 +30,16 @@ static bool geometry_of(size_t size, struct ccs_vault_geometry *g)
     g->stripes = CCS_VAULT_STRIPES_MAX;
     while (g->stripes > STRIPES_MIN && g->stripes * sizeof(uint64_t) > size / STRIPES_SHARE)
         g->stripes /= 2;
-    fixed = align_up(sizeof(struct ccs_vault_head)) + g->stripes * sizeof(uint64_t);
+    fixed = ccs_arena_align(sizeof(struct ccs_vault_head)) + g->stripes * sizeof(uint64_t);
     if (size <= fixed)
         return false;
     shard = (size - fixed) / g->shards & ~(size_t)(CCS_ARENA_ALIGN - 1);
     failures = shard / FAILURES_SHARE;
     if (shard <= sizeof(struct ccs_vault_shard) + failures)
         return false;
-    return ccs_pool_fit(failures, &g->failure_slots, &g->failure_blocks) &&
-           ccs_pool_fit(shard - failures - sizeof(struct ccs_vault_shard), &g->slots, &g->blocks) &&
+    return ccs_pool_fit(failures, BLOCKS_PER_FAILURE, &g->failure_slots, &g->failure_blocks) &&
+           ccs_pool_fit(shard - failures - sizeof(struct ccs_vault_shard), BLOCKS_PER_ENTRY,
+                        &g->slots, &g->blocks) &&
            g->slots < (uint32_t)1 << CCS_VAULT_SLOT_BITS;
 }
 
@@ -48,7 +49,7 @@ static void place(struct ccs_vault *v, void *mem, const struct ccs_vault_geometr
 
     memset(v, 0, sizeof(*v));
     v->head = mem;
-    at += align_up(sizeof(struct ccs_vault_head));
+    at += ccs_arena_align(sizeof(struct ccs_vault_head));
     v->generations = (_Atomic uint64_t *)at;
     v->generation_mask = g->stripes - 1;
     v->shard_count = g->shards;
@@ -120,7 +121,6 @@ void ccs_vault_wipe(struct ccs_vault *v)
 int ccs_vault_lock(const struct ccs_vault *v, uint32_t shard, enum ccs_lock_mode mode)
 {
     struct ccs_vault_shard *shared = v->shards[shard].shared;
-    struct ccs_pool entries = v->shards[shard].entries, failures = v->shards[shard].failures;
     bool died;
     int rv;
 
@@ -128,8 +128,8 @@ int ccs_vault_lock(const struct ccs_vault *v, uint32_t shard, enum ccs_lock_mode
     if (rv != CCS_OK || !died)
         return rv;
     ccs_fault("vault.died");
-    ccs_pool_recover(&entries);
-    ccs_pool_recover(&failures);
+    ccs_pool_recover(&v->shards[shard].entries);
+    ccs_pool_recover(&v->shards[shard].failures);
     atomic_fetch_add_explicit(&shared->recoveries, 1, memory_order_relaxed);
     ccs_robust_repaired(&shared->lock);
     ccs_fault("vault.repaired");
@@ -165,7 +165,7 @@ static struct ccs_pool_key pool_key(const struct ccs_vault_key *key)
         .hash = key->hash, .store = key->store, .stem = key->stem, .len = key->len};
 }
 
-#define GET_TRIES     4
+#define GET_TRIES      4
 #define GET_SIZE_FIRST 2048 /* a P-256 host without asking twice */
 
 /* One look, under the lock. CCS_PENDING: the buffer must hold *need octets first. */
@@ -179,7 +179,8 @@ static int get_locked(const struct ccs_vault *v, uint32_t shard, const struct cc
 
     /* Before the copy: files may arrive meanwhile, and then the copy must not seem newer than it
      * is. */
-    e->generation = ccs_vault_generation(v, key->hash);
+    e->generation = atomic_load_explicit(&v->generations[key->hash & v->generation_mask],
+                                         memory_order_acquire);
     if (slot == CCS_POOL_NONE)
         return CCS_ENOTFOUND;
     s = &p->slots[slot];
@@ -223,9 +224,6 @@ int ccs_vault_get(const struct ccs_vault *v, const struct ccs_vault_key *key, ui
 
 void ccs_vault_entry_free(struct ccs_vault_entry *e)
 {
-    /* Copies are made into the whole buffer, whatever its length says later. */
-    if (e->data.data != NULL)
-        ccs_wipe(e->data.data, e->data.size);
     ccs_secret_free(&e->data);
     memset(e, 0, sizeof(*e));
 }
@@ -241,7 +239,7 @@ static bool is_same(const struct ccs_pool_slot *s, const uint8_t content[CCS_POO
 static int put_locked(const struct ccs_vault *v, uint32_t shard, const struct ccs_vault_key *key,
                       const struct ccs_vault_item *item, struct ccs_vault_published *out)
 {
-    struct ccs_pool p = v->shards[shard].entries;
+    const struct ccs_pool *p = &v->shards[shard].entries;
     struct ccs_pool_key pk = pool_key(key);
     struct ccs_pool_item pi = {
         .data = item->data,
@@ -250,14 +248,14 @@ static int put_locked(const struct ccs_vault *v, uint32_t shard, const struct cc
         .loaded_for = item->loaded_for,
         .time_ms = item->loaded_ms,
     };
-    uint32_t slot = ccs_pool_find(&p, &pk);
-    bool quiet = slot != CCS_POOL_NONE && is_same(&p.slots[slot], item->content);
+    uint32_t slot = ccs_pool_find(p, &pk);
+    bool quiet = slot != CCS_POOL_NONE && is_same(&p->slots[slot], item->content);
     int rv;
 
     memcpy(pi.content, item->content, sizeof(pi.content));
-    pi.version = quiet ? p.slots[slot].version
+    pi.version = quiet ? p->slots[slot].version
                        : atomic_fetch_add_explicit(&v->head->versions, 1, memory_order_relaxed) + 1;
-    rv = ccs_pool_put(&p, &pk, &pi, quiet, &slot);
+    rv = ccs_pool_put(p, &pk, &pi, quiet, &slot);
     if (rv != CCS_OK)
         return rv;
     out->generation = ccs_vault_generation(v, key->hash);
@@ -319,7 +317,7 @@ int ccs_vault_remove(const struct ccs_vault *v, const struct ccs_vault_key *key,
                      enum ccs_lock_mode mode)
 {
     uint32_t shard = ccs_vault_shard_of(v, key->hash);
-    struct ccs_pool p = v->shards[shard].entries;
+    const struct ccs_pool *p = &v->shards[shard].entries;
     struct ccs_pool_key pk = pool_key(key);
     uint32_t slot;
     int rv;
@@ -327,13 +325,13 @@ int ccs_vault_remove(const struct ccs_vault *v, const struct ccs_vault_key *key,
     rv = ccs_vault_lock(v, shard, mode);
     if (rv != CCS_OK)
         return rv;
-    slot = ccs_pool_find(&p, &pk);
+    slot = ccs_pool_find(p, &pk);
     if (slot == CCS_POOL_NONE)
-        ccs_pool_bump(&p, key->hash);
-    else if (version != 0 && p.slots[slot].version != version)
+        ccs_pool_bump(p, key->hash);
+    else if (version != 0 && p->slots[slot].version != version)
         rv = CCS_ENOTFOUND;
     else
-        ccs_pool_remove(&p, slot, false);
+        ccs_pool_remove(p, slot, false);
     ccs_vault_unlock(v, shard);
     return rv;
 }

@@ -189,9 +189,12 @@ int ccs_vault_put_failure(const struct ccs_vault *v, const struct ccs_vault_key 
                           const struct ccs_claim *claim, bool done,
                           const struct ccs_vault_failure *failure, enum ccs_lock_mode mode);
 
-/* [lock] It is believed no longer; what was refused stays known. The generation does not move. */
+/*
+ * [lock] The stem's failures, whatever could mend them, are believed no longer; what was refused
+ * stays known. The generation does not move.
+ */
 int ccs_vault_expire_failure(const struct ccs_vault *v, const struct ccs_vault_key *key,
-                             uint64_t mend, enum ccs_lock_mode mode);
+                             enum ccs_lock_mode mode);
 
 /* The same for all failures of a store; waits for locks. */
 void ccs_vault_expire_failures(const struct ccs_vault *v, uint64_t store);

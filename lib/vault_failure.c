@@ -16,11 +16,8 @@ struct kept {
 
 static struct ccs_pool_key failure_key(const struct ccs_vault_key *key, uint64_t mend)
 {
-    return (struct ccs_pool_key){.hash = key->hash,
-                                 .store = key->store,
-                                 .mend = mend,
-                                 .stem = key->stem,
-                                 .len = key->len};
+    return (struct ccs_pool_key){
+        .hash = key->hash, .store = key->store, .mend = mend, .stem = key->stem, .len = key->len};
 }
 
 int ccs_vault_get_failure(const struct ccs_vault *v, const struct ccs_vault_key *key, uint64_t mend,
@@ -69,7 +66,7 @@ int ccs_vault_put_failure(const struct ccs_vault *v, const struct ccs_vault_key 
 {
     uint32_t shard = ccs_vault_shard_of(v, key->hash), slot;
     struct ccs_claims *claims = &v->shards[shard].shared->claims;
-    struct ccs_pool p = v->shards[shard].failures;
+    const struct ccs_pool *p = &v->shards[shard].failures;
     struct ccs_pool_key pk = failure_key(key, mend);
     size_t text = strnlen(failure->error.text, CCS_VAULT_TEXT_MAX);
     uint8_t octets[KEPT_MAX];
@@ -90,12 +87,11 @@ int ccs_vault_put_failure(const struct ccs_vault *v, const struct ccs_vault_key 
     if (claim->hash != key->hash || !ccs_claims_hold(claims, claim)) {
         rv = CCS_ECANCELED;
     } else {
-        rv = ccs_pool_put(&p, &pk, &item, true, &slot);
-        /* Written first and checked then: whoever tells of an arrival moves the generation first
-         * and expires failures then, so one of the two sees the other. */
-        atomic_thread_fence(memory_order_seq_cst);
+        rv = ccs_pool_put(p, &pk, &item, true, &slot);
+        /* Whoever tells of an arrival moves the generation first and expires failures then. If it
+         * had the lock before us its new generation is seen here; if not, it finds this one. */
         if (rv == CCS_OK && ccs_vault_generation(v, key->hash) != claim->generation)
-            p.slots[slot].time_ms = 0;
+            p->slots[slot].time_ms = 0;
         if (rv == CCS_OK && done)
             ccs_claims_release(claims, claim);
     }
@@ -106,19 +102,18 @@ int ccs_vault_put_failure(const struct ccs_vault *v, const struct ccs_vault_key 
 }
 
 int ccs_vault_expire_failure(const struct ccs_vault *v, const struct ccs_vault_key *key,
-                             uint64_t mend, enum ccs_lock_mode mode)
+                             enum ccs_lock_mode mode)
 {
     uint32_t shard = ccs_vault_shard_of(v, key->hash);
     const struct ccs_pool *p = &v->shards[shard].failures;
-    struct ccs_pool_key pk = failure_key(key, mend);
-    uint32_t slot;
+    struct ccs_pool_key pk = failure_key(key, 0);
+    uint32_t slot = CCS_POOL_NONE;
     int rv;
 
     rv = ccs_vault_lock(v, shard, mode);
     if (rv != CCS_OK)
         return rv;
-    slot = ccs_pool_find(p, &pk);
-    if (slot != CCS_POOL_NONE)
+    while ((slot = ccs_pool_find_next(p, &pk, slot)) != CCS_POOL_NONE)
         p->slots[slot].time_ms = 0;
     ccs_vault_unlock(v, shard);
     return CCS_OK;

@@ -10,28 +10,29 @@
 #define STEP 128 /* slots that are looked at under one lock */
 
 /* Looks at one slot that is in use, under the lock. */
-typedef void (*step_cb)(struct ccs_pool *p, uint32_t slot, void *arg);
+typedef void (*step_cb)(const struct ccs_pool *p, uint32_t slot, void *arg);
 
 static void walk(const struct ccs_vault *v, bool failures, uint64_t store, step_cb step, void *arg)
 {
     for (uint32_t shard = 0; shard < v->shard_count; shard++) {
-        struct ccs_pool p = failures ? v->shards[shard].failures : v->shards[shard].entries;
+        const struct ccs_pool *p = failures ? &v->shards[shard].failures
+                                            : &v->shards[shard].entries;
         uint32_t i = 0, end = 1;
 
         while (i < end && ccs_vault_lock(v, shard, CCS_LOCK_WAIT) == CCS_OK) {
-            end = p.state->fresh_slot;
+            end = p->state->fresh_slot;
             for (uint32_t n = 0; i < end && n < STEP; i++, n++) {
-                if (atomic_load_explicit(&p.slots[i].state, memory_order_relaxed) ==
+                if (atomic_load_explicit(&p->slots[i].state, memory_order_relaxed) ==
                         CCS_SLOT_LIVE &&
-                    p.slots[i].store == store)
-                    step(&p, i, arg);
+                    p->slots[i].store == store)
+                    step(p, i, arg);
             }
             ccs_vault_unlock(v, shard);
         }
     }
 }
 
-static void remove_one(struct ccs_pool *p, uint32_t slot, void *arg)
+static void remove_one(const struct ccs_pool *p, uint32_t slot, void *arg)
 {
     size_t *removed = arg;
 
@@ -49,7 +50,7 @@ size_t ccs_vault_remove_store(const struct ccs_vault *v, uint64_t store)
     return removed;
 }
 
-static void expire_one(struct ccs_pool *p, uint32_t slot, void *arg)
+static void expire_one(const struct ccs_pool *p, uint32_t slot, void *arg)
 {
     (void)arg;
     p->slots[slot].time_ms = 0;
@@ -65,7 +66,7 @@ struct believed {
     size_t count;
 };
 
-static void count_one(struct ccs_pool *p, uint32_t slot, void *arg)
+static void count_one(const struct ccs_pool *p, uint32_t slot, void *arg)
 {
     struct believed *b = arg;
 
@@ -187,9 +188,9 @@ void ccs_vault_stats_get(const struct ccs_vault *v, struct ccs_vault_stats *out)
         out->entries += atomic_load_explicit(&e->state->used_slots, memory_order_relaxed);
         out->failures += atomic_load_explicit(&f->state->used_slots, memory_order_relaxed);
         out->octets += (uint64_t)e->block_count * CCS_POOL_BLOCK;
-        out->octets_used +=
-            (uint64_t)atomic_load_explicit(&e->state->used_blocks, memory_order_relaxed) *
-            CCS_POOL_BLOCK;
+        out->octets_used += (uint64_t)atomic_load_explicit(&e->state->used_blocks,
+                                                           memory_order_relaxed) *
+                            CCS_POOL_BLOCK;
         out->evictions += atomic_load_explicit(&e->state->evictions, memory_order_relaxed);
         out->failure_evictions += atomic_load_explicit(&f->state->evictions, memory_order_relaxed);
         out->recoveries += atomic_load_explicit(&shared->recoveries, memory_order_relaxed);

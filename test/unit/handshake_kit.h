@@ -29,8 +29,10 @@
 
 #include <ccs/openssl.h>
 
+#include "acquire.h"
 #include "credential.h"
 #include "error.h"
+#include "name.h"
 #include "pki.h"
 
 /* -- an instance that answers as a script says --------------------------------------------- */
@@ -131,12 +133,16 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
     return fake_answer(ccs, name, len, result, out);
 }
 
-int ccs_acquire_start(struct ccs *ccs, const char *name, size_t len, ccs_done_cb done, void *arg,
-                      struct ccs_answer *out, struct ccs_request **req)
+int ccs_acquire_start_canonical(struct ccs *ccs, const char *name, size_t len, ccs_done_cb done,
+                                void *arg, struct ccs_answer *out, struct ccs_request **req)
 {
     const struct fake_name *n = fake_find(ccs, name, len);
+    char canonical[CCS_STEM_SIZE];
     struct ccs_request *r;
 
+    assert_int_equal(ccs_name_canonical(name, len, canonical, NULL), CCS_OK);
+    assert_int_equal(strlen(canonical), len);
+    assert_memory_equal(canonical, name, len);
     ccs->starts++;
     if (n == NULL || !n->cold)
         return fake_answer(ccs, name, len, CCS_RESULT_HIT, out);

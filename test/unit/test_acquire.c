@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "acquire.h"
 #include "wait.h"
 #include "world.h"
 
@@ -196,6 +197,33 @@ static void waiters_share_one_load(void **state)
     assert_int_equal(fake_store_file_reads(w->fake, "a.example.pfx"), 1);
     assert_int_equal(stats_of(w).waiting, 0);
     assert_int_equal(start(w, "a.example", &waiters[0], &req), CCS_OK);
+}
+
+/* The entry for names that are canonical already is the same in all else. */
+static void canonical_names(void **state)
+{
+    struct ccs_world *w = *state;
+    struct waiter waiter = {0};
+    struct ccs_request *req;
+    struct ccs_answer answer;
+    char want[65];
+
+    ccs_world_put(w, "*.example.com", "_.example.com.pfx", want);
+    /* What follows the name is not part of it. */
+    assert_int_equal(
+        ccs_acquire_start_canonical(w->ccs, "a.example.com.org", 13, done, &waiter, &answer, &req),
+        CCS_PENDING);
+    dispatch_until(w, &waiter, 1, 1);
+    assert_int_equal(waiter.code, CCS_OK);
+    assert_string_equal(waiter.fingerprint, want);
+    assert_int_equal(
+        ccs_acquire_start_canonical(w->ccs, "a.example.com", 13, done, &waiter, &answer, &req),
+        CCS_OK);
+    assert_int_equal(answer.result, CCS_RESULT_HIT);
+    assert_string_equal(ccs_cred_fingerprint(answer.cred), want);
+    ccs_cred_unref(answer.cred);
+    assert_int_equal(stats_of(w).hits, 1);
+    assert_int_equal(stats_of(w).misses, 1);
 }
 
 static void slow_name_does_not_hold_up_others(void **state)
@@ -421,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(not_found_is_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_exact_file_falls_to_wildcard, setup, teardown),
         cmocka_unit_test_setup_teardown(waiters_share_one_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(canonical_names, setup, teardown),
         cmocka_unit_test_setup_teardown(slow_name_does_not_hold_up_others, setup, teardown),
         cmocka_unit_test_setup_teardown(canceled_is_not_told, setup, teardown),
         cmocka_unit_test_setup_teardown(canceled_load_goes_on, setup, teardown),

@@ -44,8 +44,8 @@ static void drop(struct set *s)
     ERR_clear_error();
 }
 
-static X509 *make(const char *subject, EVP_PKEY *key, const char *issuer, EVP_PKEY *issuer_key, int ca,
-                  long from, long until)
+static X509 *make(const char *subject, EVP_PKEY *key, const char *issuer, EVP_PKEY *issuer_key,
+                  int ca, long from, long until)
 {
     return ccs_certkit_make(&(struct ccs_certkit){.subject = subject,
                                                   .key = key,
@@ -74,7 +74,8 @@ static size_t leaf_of(const struct item *items, size_t count, EVP_PKEY *key, con
 static void test_leaf(void **state)
 {
     const struct host *h = host();
-    const struct item items[] = {{h->root, "1"}, {h->inter, "k"}, {h->leaf, "2"}, {h->stranger, NULL}};
+    const struct item items[] = {
+        {h->root, "1"}, {h->inter, "k"}, {h->leaf, "2"}, {h->stranger, NULL}};
 
     (void)state;
     assert_int_equal(leaf_of(items, 4, h->key, NULL), 2);
@@ -95,15 +96,16 @@ static void test_several_leaves(void **state)
     X509 *future = make("a", h->key, "inter", h->inter_key, 0, 2 * DAY, 90 * DAY);
     X509 *far = make("a", h->key, "inter", h->inter_key, 0, 3 * DAY, 90 * DAY);
     X509 *ca = make("ca", h->key, "inter", h->inter_key, 1, -DAY, 90 * DAY);
-    const struct item items[] = {{old, "o"}, {new, "n"}, {twin, "t"}, {future, "f"}, {ca, "c"},
-                                 {far, "x"}};
+    const struct item items[] = {{old, "o"},    {new, "n"}, {twin, "t"},
+                                 {future, "f"}, {ca, "c"},  {far, "x"}};
 
     (void)state;
     assert_int_equal(leaf_of(items, 1, h->key, NULL), 0);
     assert_int_equal(leaf_of(items, 2, h->key, NULL), 1); /* renewed with the same key */
     assert_int_equal(leaf_of(items, 2, h->key, "o"), 1);  /* the id does not outweigh that */
-    assert_int_equal(leaf_of(items, 6, h->key, NULL), 1); /* nor do a CA's and those not yet valid */
-    assert_int_equal(leaf_of(items, 6, h->key, "t"), 2);  /* it breaks ties */
+    assert_int_equal(leaf_of(items, 6, h->key, NULL),
+                     1);                                 /* nor do a CA's and those not yet valid */
+    assert_int_equal(leaf_of(items, 6, h->key, "t"), 2); /* it breaks ties */
     assert_int_equal(leaf_of(items, 6, h->key, "c"), 1);
     assert_int_equal(leaf_of(items + 3, 1, h->key, NULL), 0);
     assert_int_equal(leaf_of(items + 3, 3, h->key, NULL), 2);
@@ -118,7 +120,8 @@ static void test_several_leaves(void **state)
 }
 
 /* Builds from items[0] and compares with the expected certificates, NULL-terminated. */
-static void expect_path(const struct item *items, size_t count, bool complete, X509 *const *expected)
+static void expect_path(const struct item *items, size_t count, bool complete,
+                        X509 *const *expected)
 {
     struct set *s = gather(items, count);
     size_t path[CCS_CHAIN_MAX], got, i;
@@ -142,8 +145,8 @@ static void test_path(void **state)
     (void)state;
     expect_path((const struct item[]){{h->leaf, 0}, {h->inter, 0}}, 2, true,
                 (X509 *const[]){h->inter, NULL});
-    expect_path((const struct item[]){{h->leaf, 0}, {h->root, 0}, {h->stranger, 0}, {h->inter, 0}}, 4,
-                true, (X509 *const[]){h->inter, NULL});
+    expect_path((const struct item[]){{h->leaf, 0}, {h->root, 0}, {h->stranger, 0}, {h->inter, 0}},
+                4, true, (X509 *const[]){h->inter, NULL});
     expect_path((const struct item[]){{h->leaf, 0}, {h->root, 0}}, 2, false, (X509 *const[]){NULL});
     expect_path((const struct item[]){{h->leaf, 0}}, 1, false, (X509 *const[]){NULL});
     /* Straight from the root: nothing to send, and nothing is missing. */
@@ -188,8 +191,8 @@ static void test_cross_signed(void **state)
     (void)state;
     expect_path((const struct item[]){{h->leaf, 0}, {brief, 0}, {h->inter, 0}, {root, 0}}, 4, true,
                 (X509 *const[]){h->inter, NULL});
-    expect_path((const struct item[]){{h->leaf, 0}, {root, 0}, {h->inter, 0}, {lasting, 0}}, 4, true,
-                (X509 *const[]){h->inter, lasting, NULL});
+    expect_path((const struct item[]){{h->leaf, 0}, {root, 0}, {h->inter, 0}, {lasting, 0}}, 4,
+                true, (X509 *const[]){h->inter, lasting, NULL});
     X509_free(root);
     X509_free(brief);
     X509_free(lasting);
@@ -224,8 +227,8 @@ static void test_longest(void **state)
     for (i = 0; i < count; i++) {
         snprintf(subject, sizeof(subject), "c%zu", i);
         snprintf(issuer, sizeof(issuer), "c%zu", i + 1);
-        certs[i] = make(subject, i ? host()->inter_key : host()->key, issuer, host()->inter_key, i > 0,
-                        -DAY, 90 * DAY);
+        certs[i] = make(subject, i ? host()->inter_key : host()->key, issuer, host()->inter_key,
+                        i > 0, -DAY, 90 * DAY);
         items[i] = (struct item){certs[i], NULL};
         if (i >= 1 && i <= CCS_CHAIN_MAX)
             expected[i - 1] = certs[i];
@@ -294,11 +297,11 @@ static void test_pairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leaf),        cmocka_unit_test(test_several_leaves),
-        cmocka_unit_test(test_path),        cmocka_unit_test(test_self_signed),
-        cmocka_unit_test(test_same_name),   cmocka_unit_test(test_cross_signed),
-        cmocka_unit_test(test_circle),      cmocka_unit_test(test_longest),
-        cmocka_unit_test(test_id),          cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_leaf),      cmocka_unit_test(test_several_leaves),
+        cmocka_unit_test(test_path),      cmocka_unit_test(test_self_signed),
+        cmocka_unit_test(test_same_name), cmocka_unit_test(test_cross_signed),
+        cmocka_unit_test(test_circle),    cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_id),        cmocka_unit_test(test_pairs),
     };
 
     return cmocka_run_group_tests(tests, NULL, host_free);

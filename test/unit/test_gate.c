@@ -16,8 +16,9 @@ struct farm {
     struct ccs_gate_host host;
     struct ccs_cred *a, *a2, *b; /* borrowed from ccs */
     int version;
-    int liar; /* choose says "one" whatever the server does */
-    unsigned switched, infos, exits;
+    int liar;  /* choose says "one" whatever the server does */
+    int apart; /* the second context has an info callback of its own */
+    unsigned switched, infos, seconds, exits;
 };
 
 static struct farm *farm; /* the one of the running test */
@@ -68,7 +69,9 @@ static int farm_servername(SSL *ssl, int *alert, void *arg)
 
 static void farm_info(const SSL *ssl, int type, int value)
 {
-    (void)ssl, (void)value;
+    (void)value;
+    if (farm->apart)
+        assert_ptr_not_equal(SSL_get_SSL_CTX(ssl), farm->second);
     farm->infos++;
     farm->exits += type == SSL_CB_ACCEPT_EXIT;
 }
@@ -906,11 +909,17 @@ static void used_again(void **state)
     struct farm *f = *state;
     struct link l;
 
-    for (int suspend = 0; suspend < 2; suspend++) {
+    for (int turn = 0; turn < 3; turn++) {
+        int suspend = turn == 1;
+
         f->ccs.names[0].cold = suspend;
         link_open(&l, f->first, f->client, "a.example");
-        link_run(&l);
-        assert_int_equal(l.server_done, !suspend);
+        if (turn == 2)
+            link_send(&l, (const uint8_t *)"\x16\x03\x01", 3); /* no more than a beginning */
+        else
+            link_run(&l);
+        assert_int_equal(l.server_done, turn == 0);
+        f->ccs.cancels = 0;
         l.server_done = l.client_done = l.first_done = 0;
         assert_int_equal(SSL_clear(l.server), 1);
         SSL_free(l.client);
@@ -932,6 +941,7 @@ static void used_again(void **state)
         assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
         link_run(&l);
         assert_true(link_served(&l, f->a2));
+        assert_int_equal(l.chosen, turn == 2 ? 1 : 2);
         assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
         link_close(&l);
     }
@@ -1014,6 +1024,29 @@ static void resumption_ends_with_the_file(void **state)
     assert_int_equal(l.alert, SSL_AD_INTERNAL_ERROR);
     link_close(&l);
     SSL_SESSION_free(session);
+}
+
+/* One file serves all names under a wildcard; a session still belongs to one of them. */
+static void resumption_under_a_wildcard(void **state)
+{
+    struct farm *f = *state;
+    struct ccs_cred *wild = kit_cred(f->ca, "_.wild.example", CCS_PKI_P256);
+    SSL_SESSION *session;
+    struct link l;
+
+    fake_put(&f->ccs, "x.wild.example", ccs_cred_ref(wild), CCS_OK, 0);
+    fake_put(&f->ccs, "y.wild.example", wild, CCS_OK, 0);
+    for (int turn = 0; turn < 2; turn++) {
+        session = session_of(f, "x.wild.example");
+        visit(f, "y.wild.example", session, &l);
+        assert_false(SSL_session_reused(l.client));
+        assert_true(link_served(&l, wild));
+        link_close(&l);
+        visit(f, "x.wild.example", session, &l);
+        assert_true(SSL_session_reused(l.client));
+        link_close(&l);
+        SSL_SESSION_free(session);
+    }
 }
 
 static void resumption_without_name(void **state)
@@ -1224,6 +1257,94 @@ static void chained(void **state)
     }
 }
 
+static void second_info(const SSL *ssl, int type, int value)
+{
+    (void)type, (void)value;
+    assert_ptr_equal(SSL_get_SSL_CTX(ssl), farm->second);
+    farm->infos++;
+    farm->seconds++;
+}
+
+static void other_info(const SSL *ssl, int type, int value)
+{
+    (void)type, (void)value;
+    assert_ptr_not_equal(SSL_get_SSL_CTX(ssl), farm->second);
+    farm->infos++;
+}
+
+/* Every context's events go to the info callback that the host gave it, and to no other. */
+static void own_infos(void **state)
+{
+    struct farm *f = *state;
+    SSL_CTX *contexts[] = {f->first, f->plain};
+    static const char *const names[] = {"a.example", "b.example", "plain.example"};
+    unsigned infos;
+    struct link l;
+
+    SSL_CTX_set1_groups_list(f->client, "X25519:P-256");
+    visit(f, "a.example", NULL, &l);
+    infos = f->infos;
+    link_close(&l);
+    f->apart = 1;
+    for (int turn = 0; turn < 2; turn++) {
+        /* In the first turn the other contexts keep what is the usual one here. */
+        SSL_CTX_set_info_callback(f->second, second_info);
+        assert_int_equal(ccs_gate_attach(f->second, f->two, &f->host, NULL), CCS_OK);
+        for (size_t i = 0; i < 2 && turn == 1; i++) {
+            SSL_CTX_set_info_callback(contexts[i], other_info);
+            assert_int_equal(ccs_gate_attach(contexts[i], i == 0 ? f->one : NULL, &f->host, NULL),
+                             CCS_OK);
+        }
+        for (size_t i = 0; i < 3; i++) {
+            f->infos = 0;
+            visit(f, names[i], NULL, &l);
+            assert_true(l.client_done && l.server_done);
+            assert_int_equal(f->infos, infos);
+            link_close(&l);
+        }
+    }
+    if (f->version != TLS1_3_VERSION)
+        return;
+    /*
+     * The second hello leads to another context than the first one. OpenSSL itself stays with the
+     * callback of before until that call is over.
+     */
+    f->apart = 0;
+    f->seconds = 0;
+    SSL_CTX_set_info_callback(f->first, farm_info);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &f->host, NULL), CCS_OK);
+    SSL_CTX_set1_groups_list(f->first, "P-256");
+    SSL_CTX_set1_groups_list(f->second, "P-256");
+    retry_as(f, "a.example", "b.example", &l);
+    assert_true(link_served(&l, f->b));
+    assert_true(f->seconds > 5);
+    assert_ptr_not_equal(SSL_get_info_callback(l.server), farm_info);
+    link_close(&l);
+}
+
+static int info_servername(SSL *ssl, int *alert, void *arg)
+{
+    SSL_set_info_callback(ssl, farm_info);
+    return farm_servername(ssl, alert, arg);
+}
+
+/* The host gives a connection an info callback of its own once it knows the name. */
+static void info_set_late(void **state)
+{
+    struct farm *f = *state;
+    struct ccs_gate_host host = f->host;
+    struct link l;
+
+    host.next_servername = info_servername;
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &host, NULL), CCS_OK);
+    SSL_CTX_set1_groups_list(f->client, "X25519:P-256");
+    SSL_CTX_set1_groups_list(f->first, "P-256");
+    visit(f, "a.example", NULL, &l);
+    assert_true(link_served(&l, f->a));
+    assert_ptr_equal(SSL_get_info_callback(l.server), farm_info);
+    link_close(&l);
+}
+
 /* A context that the host forgot to attach: the gate finds its way out all the same. */
 static void unattached(void **state)
 {
@@ -1292,7 +1413,8 @@ static void bad_arguments(void **state)
     assert_int_equal(ccs_gate_attach(f->first, f->one, &host, NULL), CCS_EINVAL);
     host = f->host;
     host.resume = NULL;
-    assert_int_equal(ccs_gate_attach(f->first, f->one, &host, NULL), CCS_EINVAL);
+    assert_int_equal(ccs_gate_attach(f->first, f->one, &host, &err), CCS_EINVAL);
+    assert_string_equal(err.text, "a gate needs an SSL_CTX, and a host that chooses and resumes");
     assert_int_equal(ccs_ssl_ctx_attach(f->first, f->one, &err), CCS_EINVAL);
     expect_cred(f, "a.example", f->a);
 }
@@ -1338,6 +1460,7 @@ int main(void)
         EACH(copied),
         EACH(resumption),
         EACH(resumption_ends_with_the_file),
+        EACH(resumption_under_a_wildcard),
         EACH(resumption_without_name),
         EACH(client_certificates),
         EACH(early_data),
@@ -1345,6 +1468,8 @@ int main(void)
         EACH(host_contradicts_itself),
         EACH(without_gate),
         EACH(chained),
+        EACH(own_infos),
+        EACH(info_set_late),
         EACH(unattached),
         EACH(attached_again),
         EACH(bad_arguments),

@@ -38,9 +38,8 @@ static struct bytes bytes_copy(const uint8_t *data, size_t len)
     b.data = malloc(len > 0 ? len : 1);
     b.len = len;
     assert_non_null(b.data);
-    if (len > 0) {
+    if (len > 0)
         memcpy(b.data, data, len);
-    }
     return b;
 }
 
@@ -132,9 +131,8 @@ static struct bytes client_hello(const struct spec *spec)
     size_t at;
 
     assert_non_null(ctx);
-    if (spec->max_version != 0) {
+    if (spec->max_version != 0)
         assert_int_equal(SSL_CTX_set_max_proto_version(ctx, spec->max_version), 1);
-    }
     if (custom > 0) {
         assert_int_equal(SSL_CTX_add_custom_ext(ctx, 60000, SSL_EXT_CLIENT_HELLO, add_custom, NULL,
                                                 &custom, NULL, NULL),
@@ -143,16 +141,14 @@ static struct bytes client_hello(const struct spec *spec)
     if (spec->alpn > 0) {
         alpn = calloc(spec->alpn, 1);
         assert_non_null(alpn);
-        for (at = 0; at < spec->alpn; at += 100) {
+        for (at = 0; at < spec->alpn; at += 100)
             alpn[at] = (uint8_t)(spec->alpn - at < 100 ? spec->alpn - at - 1 : 99);
-        }
         assert_int_equal(SSL_CTX_set_alpn_protos(ctx, alpn, (unsigned)spec->alpn), 0);
         free(alpn);
     }
     ssl = ssl_on_memory(ctx);
-    if (spec->name) {
+    if (spec->name)
         set_name(ssl, spec->name);
-    }
     assert_int_equal(SSL_connect(ssl), -1);
     b = take_output(ssl);
     SSL_free(ssl);
@@ -283,14 +279,12 @@ struct expected {
 
 static void check_result(const struct ccs_hello *h, const struct expected *e)
 {
-    if (e->verdict != CCS_OK) {
+    if (e->verdict != CCS_OK)
         return;
-    }
     assert_int_equal(h->name_len, e->name_len);
     assert_int_equal(h->name[h->name_len], '\0');
-    if (e->name_len > 0) {
+    if (e->name_len > 0)
         assert_memory_equal(h->name, e->name, e->name_len);
-    }
 }
 
 static void check_octet_by_octet(const struct bytes *in, const struct expected *e)
@@ -351,9 +345,8 @@ static size_t known_after(const struct bytes *message, const char *name)
 {
     const uint8_t *found;
 
-    if (!name) {
+    if (!name)
         return message->len;
-    }
     found = memmem(message->data, message->len, name, strlen(name));
     assert_non_null(found);
     return (size_t)(found - message->data) + strlen(name);
@@ -371,9 +364,8 @@ static void check_hello(const struct bytes *hello, const char *name)
 
     for (i = 0; i < CCS_ARRAY_LEN(pieces); i++) {
         e.at = stream_offset(known, pieces[i]);
-        if (e.at > CCS_HELLO_LIMIT) {
+        if (e.at > CCS_HELLO_LIMIT)
             continue; /* has a test of its own */
-        }
         records = wrap(&message, pieces[i]);
         check_stream(&records, &e);
         bytes_free(&records);
@@ -416,11 +408,10 @@ static struct writer w; /* too big for the stack */
 static void put(const void *data, size_t len)
 {
     assert_true(len <= sizeof(w.data) - w.len);
-    if (data) {
+    if (data)
         memcpy(w.data + w.len, data, len);
-    } else {
+    else
         memset(w.data + w.len, 0, len);
-    }
     w.len += len;
 }
 
@@ -735,9 +726,8 @@ static void extension_lists(void **state)
     /* Many small extensions, then the name. */
     put_head(-1, -1, -1);
     list = open16();
-    for (i = 0; i < 2000; i++) {
+    for (i = 0; i < 2000; i++)
         put_extension(0x1000 + i, "xyz", i % 4);
-    }
     put_extension(0, "\0\6\0\0\3a.b", 8);
     close16(list);
     check_written(CCS_OK, "a.b");
@@ -953,9 +943,8 @@ static void endless_records(void **state)
     b.len = CCS_HELLO_LIMIT + 100;
     b.data = malloc(b.len);
     assert_non_null(b.data);
-    for (at = 0; at < b.len; at++) {
+    for (at = 0; at < b.len; at++)
         b.data[at] = empty[at % sizeof(empty)];
-    }
     check_stream(&b, &e);
     bytes_free(&b);
 }

@@ -55,8 +55,8 @@ static void put_one_asymmetric_key(struct ccs_der *out, EVP_PKEY *key, int versi
     }
     if (with_public) {
         if (EVP_PKEY_is_a(key, "EC"))
-            assert_int_equal(EVP_PKEY_get_octet_string_param(key, "pub", bits + 1, bits_len, &bits_len),
-                             1);
+            assert_int_equal(
+                EVP_PKEY_get_octet_string_param(key, "pub", bits + 1, bits_len, &bits_len), 1);
         else
             assert_int_equal(EVP_PKEY_get_raw_public_key(key, bits + 1, &bits_len), 1);
         ccs_der_put(out, CCS_DER_CONTEXT + 1, bits, bits_len + 1);
@@ -194,8 +194,10 @@ static void test_parameters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_asymmetric_key), cmocka_unit_test(test_short_ec),
-        cmocka_unit_test(test_untidy),             cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_one_asymmetric_key),
+        cmocka_unit_test(test_short_ec),
+        cmocka_unit_test(test_untidy),
+        cmocka_unit_test(test_cut),
         cmocka_unit_test(test_parameters),
     };
 

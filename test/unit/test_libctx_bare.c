@@ -31,11 +31,16 @@ static void test_needs_legacy(void **state)
         int nid;
         const char *needle;
     } rows[] = {
-        {NID_pbe_WithSHA1And40BitRC2_CBC, "RC2"},  {NID_pbe_WithSHA1And128BitRC2_CBC, "RC2"},
-        {NID_pbe_WithSHA1And128BitRC4, "RC4"},     {NID_pbe_WithSHA1And40BitRC4, "RC4"},
-        {NID_pbeWithMD5AndDES_CBC, "DES"},         {NID_pbeWithSHA1AndDES_CBC, "DES"},
-        {NID_pbeWithMD5AndRC2_CBC, "RC2"},         {NID_des_cbc, "des-cbc"},
-        {NID_rc2_cbc, "rc2-cbc"},                  {NID_bf_cbc, "bf-cbc"},
+        {NID_pbe_WithSHA1And40BitRC2_CBC, "RC2"},
+        {NID_pbe_WithSHA1And128BitRC2_CBC, "RC2"},
+        {NID_pbe_WithSHA1And128BitRC4, "RC4"},
+        {NID_pbe_WithSHA1And40BitRC4, "RC4"},
+        {NID_pbeWithMD5AndDES_CBC, "DES"},
+        {NID_pbeWithSHA1AndDES_CBC, "DES"},
+        {NID_pbeWithMD5AndRC2_CBC, "RC2"},
+        {NID_des_cbc, "des-cbc"},
+        {NID_rc2_cbc, "rc2-cbc"},
+        {NID_bf_cbc, "bf-cbc"},
     };
     size_t i;
 

@@ -76,9 +76,8 @@ static void canonical_good(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < CCS_ARRAY_LEN(pairs); i++) {
+    for (i = 0; i < CCS_ARRAY_LEN(pairs); i++)
         check_canonical(pairs[i][0], strlen(pairs[i][0]), pairs[i][1]);
-    }
 }
 
 static void canonical_bad(void **state)
@@ -130,9 +129,8 @@ static void canonical_bad(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < CCS_ARRAY_LEN(names); i++) {
+    for (i = 0; i < CCS_ARRAY_LEN(names); i++)
         check_canonical(names[i], strlen(names[i]), NULL);
-    }
     check_canonical(OCTETS("example.com\0"), NULL);
     check_canonical(OCTETS("exam\0ple.com"), NULL);
     check_canonical(OCTETS("\0"), NULL);
@@ -162,9 +160,8 @@ static void fill(char *name, size_t len, size_t label)
 {
     size_t i;
 
-    for (i = 0; i < len; i++) {
+    for (i = 0; i < len; i++)
         name[i] = (char)(i % (label + 1) == label ? '.' : 'a');
-    }
     name[len] = '\0';
 }
 
@@ -561,9 +558,8 @@ static void entries_bad(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < CCS_ARRAY_LEN(names); i++) {
+    for (i = 0; i < CCS_ARRAY_LEN(names); i++)
         check_entry(names[i], strlen(names[i]), NULL, CCS_FILE_ANY, 0);
-    }
     check_entry(OCTETS("www.example.com\0.pfx"), NULL, CCS_FILE_ANY, 0);
     check_entry(OCTETS("www\0.example.com.pfx"), NULL, CCS_FILE_ANY, 0);
     check_entry(OCTETS("b\303\274\0cher.example.pfx"), NULL, CCS_FILE_ANY, 0);
@@ -607,9 +603,8 @@ static void entry_lengths(void **state)
 
     /* A U-label whose A-label is too long. */
     name[0] = '\0';
-    for (len = 0; len < 60; len++) {
+    for (len = 0; len < 60; len++)
         strcat(name, "ü");
-    }
     strcat(name, ".example.pfx");
     check_entry(name, strlen(name), NULL, CCS_FILE_ANY, 0);
 }
@@ -650,9 +645,8 @@ static void there_and_back(void **state)
     for (i = 0; i < CCS_ARRAY_LEN(names); i++) {
         for (wildcard = 0; wildcard < 2; wildcard++) {
             assert_int_equal(ccs_name_canonical(names[i], strlen(names[i]), stem, NULL), CCS_OK);
-            if (wildcard && ccs_name_wildcard(names[i], strlen(names[i]), stem, NULL) != CCS_OK) {
+            if (wildcard && ccs_name_wildcard(names[i], strlen(names[i]), stem, NULL) != CCS_OK)
                 continue;
-            }
             for (kind = 0; kind < CCS_FILE_KINDS; kind++) {
                 assert_int_equal(ccs_name_file(stem, (enum ccs_file_kind)kind, file), CCS_OK);
                 assert_int_equal(ccs_name_from_file(file, strlen(file), back, &back_kind, &unicode),

@@ -77,9 +77,9 @@ static void test_wide(void **state)
 static void test_not_utf8(void **state)
 {
     static const char *const texts[] = {
-        "gr\xfcn",          "\xc3",             "\xc3\x28",         "\xe2\x82",
-        "\xc0\xaf",         "\xe0\x80\xaf",     "\xed\xa0\x80",     "\xf4\x90\x80\x80",
-        "\xf0\x80\x80\xaf", "\xf8\x88\x80\x80", "\xff",             "ok\x80",
+        "gr\xfcn",      "\xc3",         "\xc3\x28",         "\xe2\x82",         "\xc0\xaf",
+        "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x80\x80\xaf", "\xf8\x88\x80\x80",
+        "\xff",         "ok\x80",
     };
     struct ccs_passforms f;
     size_t i;
@@ -114,8 +114,9 @@ static void test_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty), cmocka_unit_test(test_ascii),    cmocka_unit_test(test_latin),
-        cmocka_unit_test(test_wide),  cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_empty),    cmocka_unit_test(test_ascii),
+        cmocka_unit_test(test_latin),    cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_too_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@
 struct fixture {
     struct fake_store *fake;
     struct ccs_store *store;
-    struct ccs_index *index;
+    struct ccs_spellings *spellings;
     struct ccs_log *log;
     struct ccs_refresh *refresh;
     struct ccs_refresh_times times;
@@ -47,9 +47,8 @@ struct fixture {
 static void enter(struct fixture *f)
 {
     pthread_mutex_lock(&f->lock);
-    if (f->in_ops++ != 0) {
+    if (f->in_ops++ != 0)
         f->overlaps++;
-    }
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -85,11 +84,9 @@ static void on_removed(const char *stem, void *arg)
 
     note(f, "removed", stem);
     pthread_mutex_lock(&f->lock);
-    for (size_t i = 0; i < f->cached_count; i++) {
-        if (strcmp(f->cached[i].stem, stem) != 0) {
+    for (size_t i = 0; i < f->cached_count; i++)
+        if (strcmp(f->cached[i].stem, stem) != 0)
             f->cached[kept++] = f->cached[i];
-        }
-    }
     f->cached_count = kept;
     pthread_mutex_unlock(&f->lock);
 }
@@ -129,9 +126,8 @@ static size_t on_cached(struct ccs_cached_file **out, void *arg)
     *out = NULL;
     if (n > 0) {
         *out = calloc(n, sizeof(**out));
-        if (*out != NULL) {
+        if (*out != NULL)
             memcpy(*out, f->cached, n * sizeof(**out));
-        }
     }
     pthread_mutex_unlock(&f->lock);
     leave(f);
@@ -156,9 +152,8 @@ static int64_t on_timers(int64_t now_ms, void *arg)
     enter(f);
     pthread_mutex_lock(&f->lock);
     f->timer_runs++;
-    if (f->next_timer <= now_ms) {
+    if (f->next_timer <= now_ms)
         f->next_timer = INT64_MAX;
-    }
     next = f->next_timer;
     pthread_mutex_unlock(&f->lock);
     leave(f);
@@ -186,9 +181,9 @@ static int setup(void **state)
     f->fake = fake_store_new();
     fake_store_set_auto_events(f->fake, 1);
     f->store = fake_store_base(f->fake);
-    f->index = ccs_index_new();
+    f->spellings = ccs_spelling_new();
     f->log = ccs_log_new(CCS_LOG_DEBUG, on_line, f, 0, NULL, NULL);
-    assert_non_null(f->index);
+    assert_non_null(f->spellings);
     assert_non_null(f->log);
     f->next_timer = INT64_MAX;
     f->times = (struct ccs_refresh_times){.refresh = 3600000,
@@ -211,7 +206,7 @@ static int teardown(void **state)
     assert_int_equal(ccs_refresh_stop(f->refresh, 30000), 1);
     assert_int_equal(f->overlaps, 0);
     ccs_log_free(f->log);
-    ccs_index_free(f->index);
+    ccs_spelling_free(f->spellings);
     fake_store_free(f->fake);
     pthread_mutex_destroy(&f->lock);
     free(f);
@@ -231,14 +226,14 @@ static void start(struct fixture *f)
                                         .arg = f};
 
     assert_int_equal(
-        ccs_refresh_start_timed(f->store, f->index, f->log, &f->times, &ops, &f->refresh, NULL),
+        ccs_refresh_start_timed(f->store, f->spellings, f->log, &f->times, &ops, &f->refresh, NULL),
         CCS_OK);
 }
 
 static void start_and_settle(struct fixture *f)
 {
     start(f);
-    assert_int_equal(ccs_index_wait_ready(f->index, ccs_wait_scaled(DEADLINE)), 1);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, ccs_wait_scaled(DEADLINE)), 1);
 }
 
 /* How often a text stands in what was called, or logged. */
@@ -247,9 +242,8 @@ static unsigned count_in(struct fixture *f, const char *all, const char *part)
     unsigned n = 0;
 
     pthread_mutex_lock(&f->lock);
-    for (const char *p = all; (p = strstr(p, part)) != NULL; p += strlen(part)) {
+    for (const char *p = all; (p = strstr(p, part)) != NULL; p += strlen(part))
         n++;
-    }
     pthread_mutex_unlock(&f->lock);
     return n;
 }
@@ -283,18 +277,16 @@ static void wait_called(struct fixture *f, const char *what, unsigned n)
 {
     struct expectation e = {f, what, n};
 
-    if (!ccs_wait_until(is_called, &e, DEADLINE)) {
+    if (!ccs_wait_until(is_called, &e, DEADLINE))
         fail_msg("\"%s\" was not called %u times, but: %s", what, n, f->calls);
-    }
 }
 
 static void wait_logged(struct fixture *f, const char *what)
 {
     struct expectation e = {f, what, 1};
 
-    if (!ccs_wait_until(is_logged, &e, DEADLINE)) {
+    if (!ccs_wait_until(is_logged, &e, DEADLINE))
         fail_msg("\"%s\" was not logged, but: %s", what, f->lines);
-    }
 }
 
 /* Waits until so many further calls of this kind have begun in the store. */
@@ -388,7 +380,7 @@ static void test_watch_before_listing(void **state)
     assert_int_equal(fake_store_wait_blocked(f->fake, 1, ccs_wait_scaled(DEADLINE)), 1);
     assert_int_equal(fake_store_calls(f->fake, FAKE_LIST), 0);
     fake_store_unblock(f->fake);
-    assert_int_equal(ccs_index_wait_ready(f->index, ccs_wait_scaled(DEADLINE)), 1);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, ccs_wait_scaled(DEADLINE)), 1);
 }
 
 static void test_null(void **state)
@@ -468,12 +460,10 @@ static void test_stop_with_a_hung_store(void **state)
         put_cached(f, "a.example");
         fake_store_block_ops(f->fake, ops[i]);
         start(f);
-        if (ops[i] == FAKE_STAT) {
+        if (ops[i] == FAKE_STAT)
             fake_store_event(f->fake, CCS_EVENT_OVERFLOW, NULL);
-        }
-        if (ops[i] == FAKE_WATCH_READ) {
+        if (ops[i] == FAKE_WATCH_READ)
             fake_store_event(f->fake, CCS_EVENT_ARRIVED, "b.example.pfx");
-        }
         assert_int_equal(fake_store_wait_blocked(f->fake, 1, ccs_wait_scaled(DEADLINE)), 1);
         assert_int_equal(ccs_refresh_stop(f->refresh, 20), 0);
         f->refresh = NULL;
@@ -565,7 +555,7 @@ static void test_timers_run_while_the_store_hangs(void **state)
         assert_int_equal(ccs_wait_until(timer_is_done, f, DEADLINE), 1);
     }
     fake_store_unblock(f->fake);
-    assert_int_equal(ccs_index_wait_ready(f->index, ccs_wait_scaled(DEADLINE)), 1);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, ccs_wait_scaled(DEADLINE)), 1);
 }
 
 static void test_hanging_store_is_down(void **state)
@@ -608,7 +598,7 @@ static void test_down_at_start(void **state)
     fake_store_put(f->fake, "A.example.pfx", "x", 1);
     fake_store_set_error(f->fake, CCS_OK);
     wait_called(f, "up ", 1);
-    assert_int_equal(ccs_index_wait_ready(f->index, ccs_wait_scaled(DEADLINE)), 1);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, ccs_wait_scaled(DEADLINE)), 1);
     wait_called(f, "changed:a.example ", 1);
     assert_true(called(f, "forget ") >= 1);
     assert_int_equal(called(f, "up "), 1);
@@ -674,9 +664,8 @@ static void test_hints_are_checked(void **state)
     f->times.tick = 200;
     start_and_settle(f);
     probes = fake_store_calls(f->fake, FAKE_PROBE);
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < 10000; i++)
         ccs_refresh_hint(f->refresh, CCS_EUNAVAIL);
-    }
     assert_int_equal(
         fake_store_wait_calls(f->fake, FAKE_PROBE, probes + 1, ccs_wait_scaled(DEADLINE)), 1);
     ccs_refresh_hint(f->refresh, CCS_OK); /* no news */
@@ -716,7 +705,7 @@ static void test_events(void **state)
     wait_called(f, "changed:www.example.com ", 1);
     fake_store_put(f->fake, "api.example.com.RSA.pfx", "x", 1);
     wait_called(f, "changed:api.example.com ", 1);
-    assert_int_equal(ccs_index_spelling(f->index, "api.example.com", CCS_FILE_RSA, out, NULL),
+    assert_int_equal(ccs_spelling_find(f->spellings, "api.example.com", CCS_FILE_RSA, out, NULL),
                      CCS_OK);
     fake_store_put(f->fake, "_.example.com.pfx", "x", 1);
     wait_called(f, "changed:_.example.com ", 1);
@@ -726,7 +715,7 @@ static void test_events(void **state)
     fake_store_remove(f->fake, "api.example.com.RSA.pfx");
     fake_store_put(f->fake, "last.example.com.pfx", "x", 1);
     wait_called(f, "changed:last.example.com ", 1);
-    assert_int_equal(ccs_index_spelling(f->index, "api.example.com", CCS_FILE_RSA, out, NULL),
+    assert_int_equal(ccs_spelling_find(f->spellings, "api.example.com", CCS_FILE_RSA, out, NULL),
                      CCS_ENOTFOUND);
     assert_int_equal(called(f, "changed:"), 4);
     assert_int_equal(called(f, "removed"), 0);
@@ -764,9 +753,8 @@ static void test_root_gone(void **state)
     fake_store_set_error(f->fake, CCS_OK);
     wait_called(f, "up ", 1);
     /* Only what is watched can tell. */
-    for (int i = 0; i < 500 && ccs_store_watch_fd(f->store) < 0; i++) {
+    for (int i = 0; i < 500 && ccs_store_watch_fd(f->store) < 0; i++)
         ccs_wait_pass(10);
-    }
     fake_store_put(f->fake, "www.example.com.pfx", "x", 1);
     wait_called(f, "changed:www.example.com ", 1);
 }
@@ -787,9 +775,8 @@ static void test_store_that_cannot_be_watched(void **state)
     assert_int_equal(count_in(f, f->lines, "no notification"), 1);
     /* It is tried again and again. */
     fake_store_set_watchable(f->fake, 1);
-    for (int i = 0; i < 500 && ccs_store_watch_fd(f->store) < 0; i++) {
+    for (int i = 0; i < 500 && ccs_store_watch_fd(f->store) < 0; i++)
         ccs_wait_pass(10);
-    }
     fake_store_put(f->fake, "b.example.pfx", "yy", 2);
     wait_called(f, "changed:b.example ", 1);
 }
@@ -881,7 +868,7 @@ static void test_listing_rests(void **state)
     assert_int_equal(fake_store_wait_blocked(f->fake, 1, ccs_wait_scaled(DEADLINE)), 1);
     ccs_wait_pass(20); /* the listing takes that long at least */
     fake_store_unblock(f->fake);
-    assert_int_equal(ccs_index_wait_ready(f->index, ccs_wait_scaled(DEADLINE)), 1);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, ccs_wait_scaled(DEADLINE)), 1);
     lists = fake_store_calls(f->fake, FAKE_LIST);
     for (int i = 0; i < 5; i++) {
         watches = fake_store_calls(f->fake, FAKE_WATCH_START);

@@ -31,7 +31,9 @@ static void test_magic(void **state)
     expect_octets("PK\x05\x06\x00\x00", 6, CCS_EFORMAT, "ZIP");
     expect_octets("\x1f\x8b\x08\x00", 4, CCS_EFORMAT, "gzip");
     expect_octets("\xff\xfe-\0-\0-\0", 8, CCS_EFORMAT, "UTF-16");
-    expect_octets("\x7f" "ELF\x02\x01", 6, CCS_EFORMAT, "program");
+    expect_octets("\x7f"
+                  "ELF\x02\x01",
+                  6, CCS_EFORMAT, "program");
     expect_octets("%PDF-1.7", 8, CCS_EFORMAT, "PDF");
     expect_octets("\x00\x01\x02\x03\x04", 5, CCS_EFORMAT, "no known kind");
     expect_octets("\x02\x01\x03", 3, CCS_EFORMAT, "no known kind");
@@ -53,7 +55,9 @@ static void test_text(void **state)
     expect_text("<?xml version=\"1.0\"?><Error/>", "XML");
     expect_text("<", "HTML");
     expect_text("certificate goes here", "plain text");
-    expect_text("Pr\xc3\xbc" "fung", "plain text");
+    expect_text("Pr\xc3\xbc"
+                "fung",
+                "plain text");
     expect_text("0 is the tag of a SEQUENCE as well", "plain text");
     expect_text("   ", "plain text");
     expect_text("\n", "plain text");
@@ -151,8 +155,8 @@ static void test_zeros(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_magic), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_short_sequence), cmocka_unit_test(test_der),
+        cmocka_unit_test(test_magic),           cmocka_unit_test(test_text),
+        cmocka_unit_test(test_short_sequence),  cmocka_unit_test(test_der),
         cmocka_unit_test(test_other_sequences), cmocka_unit_test(test_zeros),
     };
 

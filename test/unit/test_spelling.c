@@ -12,13 +12,13 @@
 #include <cmocka.h>
 
 #include "fake_store.h"
-#include "index.h"
+#include "spelling.h"
 #include "wait.h"
 
 struct fixture {
     struct fake_store *fake;
     struct ccs_store *store;
-    struct ccs_index *index;
+    struct ccs_spellings *spellings;
     char changed[4096]; /* "stem " each */
 };
 
@@ -29,8 +29,8 @@ static int setup(void **state)
     assert_non_null(f);
     f->fake = fake_store_new();
     f->store = fake_store_base(f->fake);
-    f->index = ccs_index_new();
-    assert_non_null(f->index);
+    f->spellings = ccs_spelling_new();
+    assert_non_null(f->spellings);
     *state = f;
     return 0;
 }
@@ -39,7 +39,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    ccs_index_free(f->index);
+    ccs_spelling_free(f->spellings);
     fake_store_free(f->fake);
     free(f);
     return 0;
@@ -62,7 +62,7 @@ static void on_changed(const char *stem, void *arg)
 static void scan(struct fixture *f, const char *changed)
 {
     f->changed[0] = '\0';
-    assert_int_equal(ccs_index_scan(f->index, f->store, on_changed, f, NULL), CCS_OK);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, on_changed, f, NULL), CCS_OK);
     assert_string_equal(f->changed, changed);
 }
 
@@ -71,7 +71,7 @@ static void assert_spelling(struct fixture *f, const char *stem, enum ccs_file_k
 {
     char out[CCS_FILE_NAME_SIZE] = "untouched";
     int u = -1;
-    const int rv = ccs_index_spelling(f->index, stem, kind, out, &u);
+    const int rv = ccs_spelling_find(f->spellings, stem, kind, out, &u);
 
     if (file == NULL) {
         assert_int_equal(rv, CCS_ENOTFOUND);
@@ -82,7 +82,7 @@ static void assert_spelling(struct fixture *f, const char *stem, enum ccs_file_k
     assert_int_equal(rv, CCS_OK);
     assert_string_equal(out, file);
     assert_int_equal(u, unicode);
-    assert_int_equal(ccs_index_spelling(f->index, stem, kind, out, NULL), CCS_OK);
+    assert_int_equal(ccs_spelling_find(f->spellings, stem, kind, out, NULL), CCS_OK);
 }
 
 static void assert_counts(struct fixture *f, size_t held, size_t left_out)
@@ -90,7 +90,7 @@ static void assert_counts(struct fixture *f, size_t held, size_t left_out)
     size_t h = 99;
     size_t l = 99;
 
-    ccs_index_counts(f->index, &h, &l);
+    ccs_spelling_counts(f->spellings, &h, &l);
     assert_int_equal(h, held);
     assert_int_equal(l, left_out);
 }
@@ -146,9 +146,9 @@ static void test_order_of_duplicates(void **state)
     scan(f, "www.example.com ");
     assert_counts(f, 3, 0);
     assert_spelling(f, "www.example.com", CCS_FILE_ANY, "WWW.example.com.pfx", 0);
-    ccs_index_note(f->index, "WWW.example.com.pfx", 0);
+    ccs_spelling_note(f->spellings, "WWW.example.com.pfx", 0);
     assert_spelling(f, "www.example.com", CCS_FILE_ANY, "Www.example.com.pfx", 0);
-    ccs_index_note(f->index, "Www.example.com.pfx", 0);
+    ccs_spelling_note(f->spellings, "Www.example.com.pfx", 0);
     assert_spelling(f, "www.example.com", CCS_FILE_ANY, "www.example.com.PFX", 0);
 
     /* Unicode comes first, whatever the bytes say. */
@@ -162,18 +162,18 @@ static void test_order_of_duplicates(void **state)
                     "B\xc3\x9c"
                     "CHER.example.pfx",
                     1);
-    ccs_index_note(f->index,
-                   "B\xc3\x9c"
-                   "CHER.example.pfx",
-                   0);
+    ccs_spelling_note(f->spellings,
+                      "B\xc3\x9c"
+                      "CHER.example.pfx",
+                      0);
     assert_spelling(f, "xn--bcher-kva.example", CCS_FILE_ANY,
                     "b\xc3\xbc"
                     "cher.EXAMPLE.pfx",
                     1);
-    ccs_index_note(f->index,
-                   "b\xc3\xbc"
-                   "cher.EXAMPLE.pfx",
-                   0);
+    ccs_spelling_note(f->spellings,
+                      "b\xc3\xbc"
+                      "cher.EXAMPLE.pfx",
+                      0);
     assert_spelling(f, "xn--bcher-kva.example", CCS_FILE_ANY, "XN--BCHER-KVA.example.pfx", 0);
 }
 
@@ -182,21 +182,21 @@ static void test_notes(void **state)
     struct fixture *f = *state;
     char tall[400];
 
-    ccs_index_note(f->index, "A.example.pfx", 0);
-    ccs_index_note(f->index, "A.example.pfx", 1);
-    ccs_index_note(f->index, "A.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "A.example.pfx", 0);
+    ccs_spelling_note(f->spellings, "A.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "A.example.pfx", 1);
     assert_counts(f, 1, 0);
     assert_spelling(f, "a.example", CCS_FILE_ANY, "A.example.pfx", 0);
-    assert_int_equal(ccs_index_ready(f->index), 0); /* only a listing makes it so */
-    ccs_index_note(f->index, "a.example.pfx", 1);
-    ccs_index_note(f->index, "", 1);
-    ccs_index_note(f->index, "No good.pfx", 1);
+    assert_int_equal(ccs_spelling_ready(f->spellings), 0); /* only a listing makes it so */
+    ccs_spelling_note(f->spellings, "a.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "", 1);
+    ccs_spelling_note(f->spellings, "No good.pfx", 1);
     memset(tall, 'A', sizeof(tall));
     tall[399] = '\0';
-    ccs_index_note(f->index, tall, 1);
+    ccs_spelling_note(f->spellings, tall, 1);
     assert_counts(f, 1, 0);
-    ccs_index_note(f->index, "A.example.pfx", 0);
-    ccs_index_note(f->index, "A.example.pfx", 0);
+    ccs_spelling_note(f->spellings, "A.example.pfx", 0);
+    ccs_spelling_note(f->spellings, "A.example.pfx", 0);
     assert_counts(f, 0, 0);
 }
 
@@ -213,19 +213,19 @@ static void test_differences(void **state)
     put(f, "C.EXAMPLE.pfx");
     put(f, "C.Example.pfx");
     fake_store_remove(f->fake, "A.example.pfx");
-    put(f, "B.example.pfx"); /* other contents: not the index's business */
+    put(f, "B.example.pfx"); /* other contents: none of its business */
     scan(f, "a.example c.example d.example ");
     fake_store_remove(f->fake, "C.EXAMPLE.pfx");
     scan(f, "c.example ");
     /* What was noted is known already. */
     put(f, "E.example.pfx");
-    ccs_index_note(f->index, "E.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "E.example.pfx", 1);
     scan(f, "");
     /* Noted wrongly: the listing has the last word. */
-    ccs_index_note(f->index, "F.example.pfx", 1);
-    ccs_index_note(f->index, "E.example.pfx", 0);
+    ccs_spelling_note(f->spellings, "F.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "E.example.pfx", 0);
     scan(f, "e.example f.example ");
-    assert_int_equal(ccs_index_scan(f->index, f->store, NULL, NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, NULL, NULL, NULL), CCS_OK);
 }
 
 static void test_failed_listing_keeps_what_was(void **state)
@@ -235,16 +235,16 @@ static void test_failed_listing_keeps_what_was(void **state)
 
     put(f, "A.example.pfx");
     fake_store_set_error(f->fake, CCS_EUNAVAIL);
-    assert_int_equal(ccs_index_scan(f->index, f->store, on_changed, f, &err), CCS_EUNAVAIL);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, on_changed, f, &err), CCS_EUNAVAIL);
     assert_int_equal(err.code, CCS_EUNAVAIL);
-    assert_int_equal(ccs_index_ready(f->index), 0);
+    assert_int_equal(ccs_spelling_ready(f->spellings), 0);
     fake_store_set_error(f->fake, CCS_OK);
     scan(f, "a.example ");
-    assert_int_equal(ccs_index_ready(f->index), 1);
+    assert_int_equal(ccs_spelling_ready(f->spellings), 1);
     fake_store_remove(f->fake, "A.example.pfx");
     fake_store_set_error(f->fake, CCS_EUNAVAIL);
-    assert_int_equal(ccs_index_scan(f->index, f->store, on_changed, f, &err), CCS_EUNAVAIL);
-    assert_int_equal(ccs_index_ready(f->index), 1);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, on_changed, f, &err), CCS_EUNAVAIL);
+    assert_int_equal(ccs_spelling_ready(f->spellings), 1);
     assert_spelling(f, "a.example", CCS_FILE_ANY, "A.example.pfx", 0);
 }
 
@@ -253,18 +253,18 @@ static void test_limit(void **state)
     struct fixture *f = *state;
     char name[64];
 
-    ccs_index_set_limit(f->index, 10);
+    ccs_spelling_set_limit(f->spellings, 10);
     for (int i = 0; i < 25; i++) {
         snprintf(name, sizeof(name), "H%d.example.pfx", i);
         put(f, name);
     }
-    assert_int_equal(ccs_index_scan(f->index, f->store, NULL, NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, NULL, NULL, NULL), CCS_OK);
     assert_counts(f, 10, 15);
-    ccs_index_note(f->index, "One.more.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "One.more.example.pfx", 1);
     assert_counts(f, 10, 16);
     fake_store_clear(f->fake);
     put(f, "A.example.pfx");
-    assert_int_equal(ccs_index_scan(f->index, f->store, NULL, NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, NULL, NULL, NULL), CCS_OK);
     assert_counts(f, 1, 0);
 }
 
@@ -276,7 +276,7 @@ static void test_many(void **state)
 
     for (int i = 0; i < 5000; i++) {
         snprintf(file, sizeof(file), "Host%d.example.pfx", i * 7919 % 5000);
-        ccs_index_note(f->index, file, 1);
+        ccs_spelling_note(f->spellings, file, 1);
     }
     assert_counts(f, 5000, 0);
     for (int i = 0; i < 5000; i++) {
@@ -284,7 +284,7 @@ static void test_many(void **state)
         snprintf(stem, sizeof(stem), "host%d.example", i);
         assert_spelling(f, stem, CCS_FILE_ANY, file, 0);
         if (i % 2) {
-            ccs_index_note(f->index, file, 0);
+            ccs_spelling_note(f->spellings, file, 0);
         }
     }
     assert_counts(f, 2500, 0);
@@ -304,7 +304,7 @@ static void *scan_main(void *arg)
 {
     struct scanner *s = arg;
 
-    s->rv = ccs_index_scan(s->f->index, s->f->store, NULL, NULL, NULL);
+    s->rv = ccs_spelling_scan(s->f->spellings, s->f->store, NULL, NULL, NULL);
     return NULL;
 }
 
@@ -332,14 +332,14 @@ static void test_notes_during_a_listing(void **state)
     put(f, "B.example.pfx");
     start_blocked_scan(f, &s);
     /* Noted, but the listing passed their place before: it shows them the other way round. */
-    ccs_index_note(f->index, "A.example.pfx", 0);
-    ccs_index_note(f->index, "New.example.pfx", 1);
-    ccs_index_note(f->index, "Gone.example.pfx", 1);
-    ccs_index_note(f->index, "Gone.example.pfx", 0);
+    ccs_spelling_note(f->spellings, "A.example.pfx", 0);
+    ccs_spelling_note(f->spellings, "New.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "Gone.example.pfx", 1);
+    ccs_spelling_note(f->spellings, "Gone.example.pfx", 0);
     /* What is known can be asked for all the time. */
     assert_spelling(f, "new.example", CCS_FILE_ANY, "New.example.pfx", 0);
-    assert_int_equal(ccs_index_ready(f->index), 0);
-    assert_int_equal(ccs_index_scan(f->index, f->store, NULL, NULL, NULL), CCS_EBUSY);
+    assert_int_equal(ccs_spelling_ready(f->spellings), 0);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, NULL, NULL, NULL), CCS_EBUSY);
     end_scan(f, &s);
     assert_int_equal(s.rv, CCS_OK);
     assert_spelling(f, "a.example", CCS_FILE_ANY, NULL, 0);
@@ -358,20 +358,20 @@ static void test_too_many_notes_during_a_listing(void **state)
     start_blocked_scan(f, &s);
     for (int i = 0; i < 10000; i++) {
         snprintf(file, sizeof(file), "Host%d.example.pfx", i);
-        ccs_index_note(f->index, file, 1);
+        ccs_spelling_note(f->spellings, file, 1);
     }
     end_scan(f, &s);
     assert_int_equal(s.rv, CCS_EBUSY);
-    assert_int_equal(ccs_index_ready(f->index), 0);
+    assert_int_equal(ccs_spelling_ready(f->spellings), 0);
     assert_counts(f, 10000, 0); /* what was noted still holds */
-    assert_int_equal(ccs_index_scan(f->index, f->store, NULL, NULL, NULL), CCS_OK);
-    assert_int_equal(ccs_index_ready(f->index), 1);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, NULL, NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_spelling_ready(f->spellings), 1);
     assert_counts(f, 0, 0);
 }
 
 static void *wait_main(void *arg)
 {
-    return ccs_index_wait_ready(arg, 60000) ? arg : NULL;
+    return ccs_spelling_wait_ready(arg, 60000) ? arg : NULL;
 }
 
 static void test_waiting(void **state)
@@ -383,20 +383,20 @@ static void test_waiting(void **state)
     double before;
 
     before = ccs_wait_clock();
-    assert_int_equal(ccs_index_wait_ready(f->index, 30), 0);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, 30), 0);
     assert_true(ccs_wait_clock() - before >= 29);
-    assert_int_equal(ccs_index_wait_ready(f->index, 0), 0);
-    assert_int_equal(ccs_index_wait_ready(f->index, -5), 0);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, 0), 0);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, -5), 0);
     start_blocked_scan(f, &s);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(pthread_create(&waiter[i], NULL, wait_main, f->index), 0);
+        assert_int_equal(pthread_create(&waiter[i], NULL, wait_main, f->spellings), 0);
     }
     end_scan(f, &s);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(pthread_join(waiter[i], &result), 0);
-        assert_ptr_equal(result, f->index);
+        assert_ptr_equal(result, f->spellings);
     }
-    assert_int_equal(ccs_index_wait_ready(f->index, 0), 1);
+    assert_int_equal(ccs_spelling_wait_ready(f->spellings, 0), 1);
 }
 
 struct crowd {
@@ -411,7 +411,8 @@ static void *ask_main(void *arg)
     char out[CCS_FILE_NAME_SIZE];
 
     while (!atomic_load(&c->stop)) {
-        if (ccs_index_spelling(c->f->index, "fixed.example", CCS_FILE_ANY, out, NULL) != CCS_OK ||
+        if (ccs_spelling_find(c->f->spellings, "fixed.example", CCS_FILE_ANY, out, NULL) !=
+                CCS_OK ||
             strcmp(out, "FIXED.example.pfx") != 0) {
             atomic_fetch_add(&c->torn, 1);
         }
@@ -426,7 +427,7 @@ static void *note_main(void *arg)
 
     for (unsigned i = 0; !atomic_load(&c->stop); i++) {
         snprintf(file, sizeof(file), "Host%u.example.pfx", i % 50);
-        ccs_index_note(c->f->index, file, (int)(i / 50 % 2));
+        ccs_spelling_note(c->f->spellings, file, (int)(i / 50 % 2));
     }
     return NULL;
 }
@@ -446,12 +447,12 @@ static void test_all_at_once(void **state)
         snprintf(file, sizeof(file), "HOST%d.example.pfx", i);
         put(f, file);
     }
-    assert_int_equal(ccs_index_scan(f->index, f->store, NULL, NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_spelling_scan(f->spellings, f->store, NULL, NULL, NULL), CCS_OK);
     assert_int_equal(pthread_create(&threads[0], NULL, ask_main, &c), 0);
     assert_int_equal(pthread_create(&threads[1], NULL, ask_main, &c), 0);
     assert_int_equal(pthread_create(&threads[2], NULL, note_main, &c), 0);
     while (done < 200) {
-        const int rv = ccs_index_scan(f->index, f->store, NULL, NULL, NULL);
+        const int rv = ccs_spelling_scan(f->spellings, f->store, NULL, NULL, NULL);
 
         assert_true(rv == CCS_OK || rv == CCS_EBUSY);
         done++;

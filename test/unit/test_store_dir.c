@@ -100,9 +100,8 @@ static void assert_both(struct ccs_store *store, const char *file, int code)
 
 static void assert_contains(const char *text, const char *part)
 {
-    if (strstr(text, part) == NULL) {
+    if (strstr(text, part) == NULL)
         fail_msg("\"%s\" does not contain \"%s\"", text, part);
-    }
 }
 
 /* Runs body in a child, so that it can give up rights. Its exit status must be 0. */
@@ -117,9 +116,8 @@ static void in_child(void (*body)(struct fixture *f), struct fixture *f)
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         skip();
-    }
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
 }
@@ -256,9 +254,8 @@ static void test_read(void **state)
     struct stat st;
     uint8_t bytes[100000];
 
-    for (size_t i = 0; i < sizeof(bytes); i++) {
+    for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)(i * 7 + i / 251);
-    }
     ccs_tmp_write(f->root, "www.example.com.pfx", bytes, sizeof(bytes));
     assert_int_equal(ccs_store_read(f->store, "www.example.com.pfx", MAX, &data, &read_stamp, NULL),
                      CCS_OK);
@@ -319,9 +316,8 @@ static void test_names(void **state)
 
     ccs_tmp_print(f->root, "a.pfx", "x");
     ccs_tmp_print(f->tmp.path, "x.pfx", "x");
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_both(f->store, bad[i], CCS_EINVAL);
-    }
     assert_both(f->store, NULL, CCS_EINVAL);
     memset(longest, 'a', sizeof(longest));
     longest[256] = '\0';
@@ -354,9 +350,8 @@ static void test_no_regular_file(void **state)
     assert_both(f->store, "fifo.pfx", CCS_EFILETYPE);
     assert_both(f->store, "folder.pfx", CCS_EFILETYPE);
     assert_both(f->store, "socket.pfx", CCS_EFILETYPE);
-    if (mknod(in_root(f, "null.pfx"), S_IFCHR | 0666, makedev(1, 5)) == 0) {
+    if (mknod(in_root(f, "null.pfx"), S_IFCHR | 0666, makedev(1, 5)) == 0)
         assert_both(f->store, "null.pfx", CCS_EFILETYPE);
-    }
     /* A FIFO with a writer has something to read, and is not read all the same. */
     close(fd);
     fd = open(in_root(f, "fifo.pfx"), O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -420,9 +415,8 @@ static void forbid_openat2(int errnum)
     struct sock_fprog prog = {.len = 4, .filter = code};
 
     MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0) {
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0)
         _exit(77);
-    }
     MUST(syscall(SYS_openat2, AT_FDCWD, "/", NULL, (size_t)0) == -1 && errno == errnum);
 }
 
@@ -514,9 +508,8 @@ static void test_permissions(void **state)
     assert_int_equal(chmod(in_root(f, "secret.pfx"), 0), 0);
     in_child(unreadable_things, f);
     assert_int_equal(chmod(f->root, 0600), 0);
-    if (geteuid() == 0) {
+    if (geteuid() == 0)
         assert_int_equal(chown(f->root, 65534, 65534), 0);
-    }
     in_child(unreadable_root, f);
     assert_int_equal(chmod(f->root, 0), 0);
     in_child(unreadable_root, f);
@@ -548,9 +541,8 @@ static void *write_in_place(void *arg)
         const int fd = open(w->path, O_WRONLY | O_CLOEXEC);
 
         memset(block, 'a' + (int)(round % 26), sizeof(block));
-        if (fd < 0 || write(fd, block, sizeof(block)) != (ssize_t)sizeof(block)) {
+        if (fd < 0 || write(fd, block, sizeof(block)) != (ssize_t)sizeof(block))
             abort();
-        }
         close(fd);
         atomic_fetch_add(&w->rounds, 1);
     }
@@ -652,9 +644,8 @@ static void mounts(struct fixture *f)
     ccs_tmp_join(aside, sizeof(aside), f->tmp.path, "aside");
     if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("tmpfs", f->root, "tmpfs", 0, "size=1m") != 0) {
+        mount("tmpfs", f->root, "tmpfs", 0, "size=1m") != 0)
         _exit(77);
-    }
     MUST(close(open(in_root(f, "a.pfx"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644)) == 0);
     MUST(truncate(in_root(f, "a.pfx"), 3) == 0);
     MUST(ccs_store_probe(f->store, &before, NULL) == CCS_OK);
@@ -688,14 +679,12 @@ static void late_mount(struct fixture *f)
     struct ccs_root root;
 
     if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         _exit(77);
-    }
     MUST(ccs_store_probe(f->store, &root, NULL) == CCS_OK);
     MUST(stat_code(f->store, "a.pfx") == CCS_ENOTFOUND);
-    if (mount("tmpfs", f->root, "tmpfs", 0, "size=1m") != 0) {
+    if (mount("tmpfs", f->root, "tmpfs", 0, "size=1m") != 0)
         _exit(77);
-    }
     MUST(close(open(in_root(f, "a.pfx"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644)) == 0);
     MUST(stat_code(f->store, "a.pfx") == CCS_OK);
     MUST(umount2(f->root, 0) == 0);
@@ -738,12 +727,10 @@ static void test_list(void **state)
 
     assert_int_equal(ccs_store_list(f->store, collect, &n, NULL), CCS_OK);
     assert_int_equal(n.count, 0);
-    for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++) {
+    for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++)
         ccs_tmp_print(f->root, listed[i], "x");
-    }
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         ccs_tmp_print(f->root, others[i], "x");
-    }
     assert_int_equal(ccs_store_list(f->store, collect, &n, NULL), CCS_OK);
     assert_int_equal(n.count, sizeof(listed) / sizeof(listed[0]));
     for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++) {
@@ -773,9 +760,8 @@ static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
     /* A file that is written and given its mode tells of both: how often does not matter. */
     snprintf(text, sizeof(text), "%c%s ", letters[kind], file != NULL ? file : "");
     len = strlen(text);
-    if (s->len >= len && strcmp(s->log + s->len - len, text) == 0) {
+    if (s->len >= len && strcmp(s->log + s->len - len, text) == 0)
         return;
-    }
     if (s->len < sizeof(s->log) - 300) {
         memcpy(s->log + s->len, text, len + 1);
         s->len += len;
@@ -791,9 +777,8 @@ static void gather(struct fixture *f, struct seen *s)
     for (;;) {
         struct pollfd fd = {.fd = ccs_store_watch_fd(f->store), .events = POLLIN};
 
-        if (fd.fd < 0 || poll(&fd, 1, wait) <= 0) {
+        if (fd.fd < 0 || poll(&fd, 1, wait) <= 0)
             return;
-        }
         ccs_store_watch_read(f->store, on_event, s);
         wait = s->len > 0 ? 20 : wait;
     }
@@ -903,9 +888,8 @@ static void test_watch_many(void **state)
         ccs_tmp_print(f->root, name, "x");
     }
     gather(f, &s);
-    for (const char *p = s.log; (p = strchr(p, '+')) != NULL; p++) {
+    for (const char *p = s.log; (p = strchr(p, '+')) != NULL; p++)
         came++;
-    }
     assert_int_equal(came, 2000);
 }
 
@@ -920,9 +904,8 @@ static void overflow(struct fixture *f)
 
     MUST(limit != NULL && fscanf(limit, "%lu", &most) == 1);
     fclose(limit);
-    if (most > 20000) {
+    if (most > 20000)
         _exit(77);
-    }
     snprintf(name, sizeof(name), "a.pfx");
     for (int i = 0; i < 2; i++) {
         fds[i] = open(in_root(f, i == 0 ? "a.pfx" : "b.pfx"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
@@ -930,9 +913,8 @@ static void overflow(struct fixture *f)
     }
     MUST(ccs_store_watch_start(f->store, NULL) == CCS_OK);
     /* Equal events in a row are merged, so two files take turns. */
-    for (unsigned long i = 0; i < most + 10; i++) {
+    for (unsigned long i = 0; i < most + 10; i++)
         MUST(fchmod(fds[i % 2], 0644) == 0);
-    }
     for (int i = 0; i < 1000 && strchr(s.log, '?') == NULL; i++) {
         s.len = 0;
         ccs_store_watch_read(f->store, on_event, &s);

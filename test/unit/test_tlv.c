@@ -18,7 +18,10 @@ struct row {
     uint64_t size; /* or what it wants */
 };
 
-#define ROW(octets, state, size) {octets, sizeof(octets) - 1, state, size}
+#define ROW(octets, state, size)                                                                   \
+    {                                                                                              \
+        octets, sizeof(octets) - 1, state, size                                                    \
+    }
 
 static const struct row rows[] = {
     ROW("", CCS_TLV_SHORT, 0),
@@ -28,7 +31,7 @@ static const struct row rows[] = {
     ROW("\x30\x03\x02\x01\x05", CCS_TLV_WHOLE, 5),
     ROW("\x30\x03\x02\x01", CCS_TLV_SHORT, 5),
     ROW("\x30\x81", CCS_TLV_SHORT, 0),
-    ROW("\x30\x81\x01\x00", CCS_TLV_WHOLE, 4),         /* not the shortest length: BER allows it */
+    ROW("\x30\x81\x01\x00", CCS_TLV_WHOLE, 4), /* not the shortest length: BER allows it */
     ROW("\x30\x82\x01\x00", CCS_TLV_SHORT, 260),
     ROW("\x30\x84\xff\xff\xff\xff", CCS_TLV_SHORT, UINT64_C(0x100000005)),
     ROW("\x30\x88\x7f\xff\xff\xff\xff\xff\xff\xff", CCS_TLV_SHORT,
@@ -45,10 +48,11 @@ static const struct row rows[] = {
     ROW("\x30\x80\x02\x02\x05", CCS_TLV_SHORT, 0),
     ROW("\x30\x80\x24\x80\x04\x01x\x00\x00\x00\x00", CCS_TLV_WHOLE, 11),
     ROW("\x30\x80\x24\x80\x04\x01x\x00\x00\x00", CCS_TLV_SHORT, 0),
-    ROW("\x30\x80\x30\x02\x00\x00\x00\x00", CCS_TLV_WHOLE, 8), /* what looks like an end is content */
-    ROW("\x30\x80\x00\x01x\x00\x00", CCS_TLV_WHOLE, 7),         /* tag 0, but no end */
-    ROW("\x04\x80", CCS_TLV_BAD, 0),                            /* primitive, and of no length */
-    ROW("\x3f\x81\x01\x00", CCS_TLV_WHOLE, 4),                  /* tag number 129 */
+    ROW("\x30\x80\x30\x02\x00\x00\x00\x00", CCS_TLV_WHOLE,
+        8),                                             /* what looks like an end is content */
+    ROW("\x30\x80\x00\x01x\x00\x00", CCS_TLV_WHOLE, 7), /* tag 0, but no end */
+    ROW("\x04\x80", CCS_TLV_BAD, 0),                    /* primitive, and of no length */
+    ROW("\x3f\x81\x01\x00", CCS_TLV_WHOLE, 4),          /* tag number 129 */
     ROW("\x3f\x81", CCS_TLV_SHORT, 0),
     ROW("\x3f\x87\xff\xff\xff\x7f\x00", CCS_TLV_WHOLE, 7),
     ROW("\x3f\x88\x80\x80\x80\x00\x00", CCS_TLV_BAD, 0),
