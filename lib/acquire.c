@@ -91,12 +91,34 @@ static const struct ccs_error *worse(const struct ccs_error *exact,
     return exact->code == CCS_ENOTFOUND ? wildcard : exact;
 }
 
+/* A credential, if nothing has changed since it was made. */
+static struct ccs_cred *cred_get(struct ccs *ccs, const char *stem, size_t len, uint64_t hash)
+{
+    struct ccs_cred *cred = ccs_cache_get(ccs->cache, stem, len, hash);
+
+    if (cred == NULL)
+        return NULL;
+    if (atomic_load_explicit(&cred->generation, memory_order_relaxed) ==
+        ccs_vault_generation(&ccs->layout->vault, hash)) {
+        ccs_vault_touch(&ccs->layout->vault, cred->slot);
+        return cred;
+    }
+    ccs_cred_unref(cred);
+    return NULL;
+}
+
+static uint64_t failure_mark(const struct ccs *ccs, uint64_t hash)
+{
+    return ccs_vault_generation(&ccs->layout->vault, hash) + ccs_failure_epoch(ccs);
+}
+
 /* A failure that is still believed; true if there is one, copied into *out. */
 static bool failure_get(struct ccs *ccs, const char *stem, size_t len, uint64_t hash,
                         struct ccs_error *out)
 {
     struct ccs_failure *f = ccs_cache_get_failure(ccs->cache, stem, len, hash);
-    bool believed = f != NULL && f->until_ms > ccs_now_ms();
+    bool believed = f != NULL && f->generation == failure_mark(ccs, hash) &&
+                    f->until_ms > ccs_now_ms();
 
     if (believed)
         *out = f->error;
@@ -111,7 +133,7 @@ static bool failure_get(struct ccs *ccs, const char *stem, size_t len, uint64_t 
 static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out, enum stage *stage,
                    struct ccs_error *exact)
 {
-    struct ccs_cred *cred = ccs_cache_get(ccs->cache, q->exact, q->exact_len, q->exact_hash);
+    struct ccs_cred *cred = cred_get(ccs, q->exact, q->exact_len, q->exact_hash);
     struct ccs_error wildcard;
 
     *stage = STAGE_EXACT;
@@ -125,7 +147,7 @@ static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out, enu
     }
     if (!query_wildcard(ccs, q))
         return answer_failure(out, exact);
-    cred = ccs_cache_get(ccs->cache, q->wildcard, q->wildcard_len, q->wildcard_hash);
+    cred = cred_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash);
     if (cred != NULL)
         return answer_with(ccs, out, cred, CCS_RESULT_HIT);
     if (exact->code == CCS_EUNAVAIL)
@@ -369,7 +391,7 @@ static bool request_advance_locked(struct ccs_request *r, const struct ccs_error
         answer_failure(&r->answer, error);
         return false;
     }
-    cred = ccs_cache_get(ccs->cache, q->wildcard, q->wildcard_len, q->wildcard_hash);
+    cred = cred_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash);
     if (cred != NULL) {
         answer_with(ccs, &r->answer, cred, CCS_RESULT_HIT);
         return false;
@@ -402,7 +424,7 @@ void ccs_acquire_finish_locked(const struct ccs_task *task, const struct ccs_loa
         if (loaded->code == CCS_OK) {
             /* What the store has just handed over is not stale, whatever the last probe said. */
             r->answer.code = CCS_OK;
-            r->answer.result = CCS_RESULT_LOADED;
+            r->answer.result = loaded->result;
             r->answer.cred = ccs_cred_ref(loaded->cred);
         } else if (r->stage == STAGE_EXACT) {
             if (request_advance_locked(r, &loaded->error))

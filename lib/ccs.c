@@ -34,7 +34,7 @@ static struct ccs_loader *make_loader(struct ccs *ccs)
 {
     const struct ccs_settings *s = &ccs->settings;
     struct ccs_loader_ops ops = {
-        .load = ccs_upkeep_load,
+        .load = ccs_load,
         .finish_locked = ccs_acquire_finish_locked,
         .finished = load_finished,
         .arg = ccs,
@@ -53,6 +53,7 @@ static void destroy(struct ccs *ccs)
     ccs_index_free(ccs->index);
     ccs_store_close(ccs->store);
     ccs_cache_free(ccs->cache);
+    ccs_shared_free(ccs->shared);
     ccs_log_free(ccs->log);
     ccs_notify_close(&ccs->notify);
     pthread_mutex_destroy(&ccs->lock);
@@ -60,10 +61,28 @@ static void destroy(struct ccs *ccs)
     free(ccs);
 }
 
+/* The memory that the configuration names, or some of this process's own: one way for both. */
+static int share_memory(struct ccs *ccs, struct ccs_error *err)
+{
+    int rv = CCS_OK;
+
+    if (ccs->settings.shared != NULL)
+        ccs->shared = ccs_shared_ref(ccs->settings.shared);
+    else
+        rv = ccs_shared_new(ccs->settings.cache_size, &ccs->shared, err);
+    if (rv != CCS_OK)
+        return rv;
+    ccs->layout = &ccs->shared->layout;
+    ccs->store_id = ccs_shared_store_id(&ccs->settings);
+    ccs->mend = ccs_shared_mend(&ccs->settings);
+    return CCS_OK;
+}
+
 int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **out,
                   struct ccs_error *err)
 {
     struct ccs *ccs = calloc(1, sizeof(*ccs));
+    struct ccs_siphash_key key;
     struct ccs_refresh_ops ops;
     int rv;
 
@@ -81,8 +100,12 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
         rv = ccs_error_sys(err, CCS_ENOMEM, errno, "no eventfd for a certificate store");
         goto out;
     }
+    rv = share_memory(ccs, err);
+    if (rv != CCS_OK)
+        goto out;
+    key = ccs_arena_key(ccs->layout->arena, ccs->store_id);
     ccs->log = ccs_config_make_log(ccs->config, wake_owner, ccs);
-    ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX);
+    ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX, &key);
     ccs->index = ccs_index_new();
     ccs->loader = make_loader(ccs);
     if (ccs->log == NULL || ccs->cache == NULL || ccs->index == NULL || ccs->loader == NULL) {
@@ -161,10 +184,13 @@ int ccs_dispatch(struct ccs *ccs, unsigned max)
 
 static void forget(struct ccs *ccs, const char *stem, size_t len)
 {
-    uint64_t hash = ccs_cache_hash(ccs->cache, stem, len);
+    struct ccs_vault_key key = {.store = ccs->store_id, .stem = stem, .len = len};
 
-    ccs_cache_drop(ccs->cache, stem, len, hash);
-    ccs_cache_expire_failure(ccs->cache, stem, len, hash);
+    key.hash = ccs_cache_hash(ccs->cache, stem, len);
+    (void)ccs_vault_remove(&ccs->layout->vault, &key, 0, CCS_LOCK_WAIT);
+    (void)ccs_vault_expire_failure(&ccs->layout->vault, &key, CCS_LOCK_WAIT);
+    ccs_cache_drop(ccs->cache, stem, len, key.hash);
+    ccs_cache_expire_failure(ccs->cache, stem, len, key.hash);
 }
 
 void ccs_invalidate(struct ccs *ccs, const char *name, size_t len)
@@ -172,8 +198,9 @@ void ccs_invalidate(struct ccs *ccs, const char *name, size_t len)
     char exact[CCS_STEM_SIZE], wildcard[CCS_STEM_SIZE];
     size_t exact_len, wildcard_len;
 
-    atomic_fetch_add(&ccs->all_changes, 1);
     if (name == NULL) {
+        ccs_vault_remove_store(&ccs->layout->vault, ccs->store_id);
+        ccs_vault_expire_failures(&ccs->layout->vault, ccs->store_id);
         ccs_cache_drop_all(ccs->cache);
         ccs_cache_expire_failures(ccs->cache);
         return;
@@ -192,6 +219,7 @@ void ccs_stats_get(const struct ccs *ccs, struct ccs_stats *out, size_t size)
     const struct ccs_counters *c = &ccs->counters;
     struct ccs_stats s = {
         .hits = atomic_load(&c->hits),
+        .shared = atomic_load(&c->shared),
         .misses = atomic_load(&c->misses),
         .not_found = atomic_load(&c->not_found),
         .refused = atomic_load(&c->refused),

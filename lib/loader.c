@@ -179,15 +179,16 @@ static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
                               int64_t retry_ms)
 {
     struct ccs_waiters waiters = TAILQ_HEAD_INITIALIZER(waiters);
-    bool later = retry_ms > 0 && !job->again;
+    bool elsewhere = loaded->code == CCS_PENDING;
+    bool later = retry_ms > 0 && (elsewhere || !job->again);
 
     if (loader->closing)
         return false;
-    if (!later || task->attempt > 0)
+    if (!later || (task->attempt > 0 && !elsewhere))
         TAILQ_CONCAT(&waiters, &job->waiters, link);
     if (later) {
         job->task.flags |= task->flags;
-        job->task.attempt++;
+        job->task.attempt += !elsewhere;
         job->due_ms = ccs_now_ms() + retry_ms;
         job_enqueue(loader, job, JOB_DELAYED);
     } else if (job->again) {
@@ -335,7 +336,7 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
         if (runners_provide_locked(loader) != CCS_OK)
             return CCS_ENOMEM;
     }
-    job->task.flags |= flags & CCS_JOB_REMOVED;
+    job->task.flags |= flags & (CCS_JOB_CHANGED | CCS_JOB_REMOVED);
     if (waiter != NULL) {
         waiter->job = job;
         TAILQ_INSERT_TAIL(&job->waiters, waiter, link);

@@ -35,6 +35,7 @@ struct ccs_task {
 
 struct ccs_loaded {
     int code;
+    enum ccs_result result;
     struct ccs_cred *cred; /* a reference, released by the loader; set when code is CCS_OK */
     struct ccs_error error;
 };
@@ -51,6 +52,7 @@ struct ccs_loader_ops {
     /*
      * Loads; fills *out. Returns 0 if that is final, or milliseconds after which to try again. Who
      * waits is patient once: from the second such answer on, they are told what *out says so far.
+     * With code CCS_PENDING somebody else is at it: that does not count as an attempt.
      */
     int64_t (*load)(const struct ccs_task *task, struct ccs_loaded *out, void *arg);
     /* Lock held. Waiters are the callee's, and wait for this job no more. May submit further jobs. */
