@@ -161,11 +161,11 @@ static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out, enu
 static void count_answer(struct ccs *ccs, int code)
 {
     if (code == CCS_OK)
-        ccs_count(&ccs->counters.hits);
+        ccs_count(ccs, CCS_COUNT_HITS);
     else if (code == CCS_ENOTFOUND)
-        ccs_count(&ccs->counters.not_found);
+        ccs_count(ccs, CCS_COUNT_NOT_FOUND);
     else if (code == CCS_ENAME)
-        ccs_count(&ccs->counters.refused);
+        ccs_count(ccs, CCS_COUNT_REFUSED);
 }
 
 int ccs_lookup(struct ccs *ccs, const char *name, size_t len, struct ccs_answer *out)
@@ -196,6 +196,7 @@ static void request_unlink_locked(struct ccs_request *r)
     } else {
         TAILQ_REMOVE(&r->ccs->pending, r, link);
         r->ccs->waiting--;
+        ccs_counters_gauge(r->ccs->counters, CCS_GAUGE_WAITING, -1);
     }
 }
 
@@ -231,11 +232,12 @@ static void request_insert_locked(struct ccs_request *r)
     else
         TAILQ_INSERT_HEAD(&r->ccs->pending, r, link);
     r->ccs->waiting++;
+    ccs_counters_gauge(r->ccs->counters, CCS_GAUGE_WAITING, 1);
 }
 
 static int busy(struct ccs *ccs, struct ccs_answer *out, int code)
 {
-    ccs_count(&ccs->counters.busy);
+    ccs_count(ccs, CCS_COUNT_BUSY);
     return answer_code(out, code,
                        code == CCS_EBUSY    ? "too many handshakes wait for the store already"
                        : code == CCS_ENOMEM ? "no memory or no thread for another load"
@@ -302,7 +304,7 @@ int ccs_acquire_start(struct ccs *ccs, const char *name, size_t len, ccs_done_cb
         count_answer(ccs, rv);
         return rv;
     }
-    ccs_count(&ccs->counters.misses);
+    ccs_count(ccs, CCS_COUNT_MISSES);
     r = request_new(ccs, &q, ccs->settings.wait_ms);
     if (r == NULL)
         return answer_code(out, CCS_ENOMEM, "no memory");
@@ -329,7 +331,7 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
     rv = ccs_lookup(ccs, name, len, out);
     if (rv != CCS_PENDING)
         return rv;
-    ccs_count(&ccs->counters.misses);
+    ccs_count(ccs, CCS_COUNT_MISSES);
     query_init(ccs, name, len, &q);
     r = request_new(ccs, &q, timeout_ms < 0 ? ccs->settings.wait_ms : timeout_ms);
     if (r == NULL)
@@ -348,7 +350,7 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
             pthread_cond_timedwait(&cond, &ccs->lock, &until);
         if (!r->completed) {
             answer_code(&r->answer, CCS_ETIMEDOUT, "the store did not answer in time");
-            ccs_count(&ccs->counters.timeouts);
+            ccs_count(ccs, CCS_COUNT_TIMEOUTS);
             request_unlink_locked(r);
         }
         pthread_mutex_unlock(&ccs->lock);
@@ -433,7 +435,7 @@ void ccs_acquire_finish_locked(const struct ccs_task *task, const struct ccs_loa
             answer_failure(&r->answer, worse(&r->exact_error, &loaded->error));
         }
         if (r->answer.code == CCS_ENOTFOUND)
-            ccs_count(&r->ccs->counters.not_found);
+            ccs_count(r->ccs, CCS_COUNT_NOT_FOUND);
         request_complete_locked(r);
     }
 }
@@ -452,7 +454,7 @@ int64_t ccs_acquire_timers(int64_t now_ms, void *arg)
             break;
         }
         answer_code(&r->answer, CCS_ETIMEDOUT, "the store did not answer in time");
-        ccs_count(&ccs->counters.timeouts);
+        ccs_count(ccs, CCS_COUNT_TIMEOUTS);
         request_complete_locked(r);
         any = true;
     }

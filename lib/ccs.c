@@ -53,6 +53,8 @@ static void destroy(struct ccs *ccs)
     ccs_index_free(ccs->index);
     ccs_store_close(ccs->store);
     ccs_cache_free(ccs->cache);
+    if (ccs->counters != NULL)
+        ccs_counters_leave(ccs->layout->counters, ccs->counters, ccs->incarnation);
     ccs_shared_free(ccs->shared);
     ccs_log_free(ccs->log);
     ccs_notify_close(&ccs->notify);
@@ -75,6 +77,7 @@ static int share_memory(struct ccs *ccs, struct ccs_error *err)
     ccs->layout = &ccs->shared->layout;
     ccs->store_id = ccs_shared_store_id(&ccs->settings);
     ccs->mend = ccs_shared_mend(&ccs->settings);
+    ccs->counters = ccs_counters_join(ccs->layout->counters, &ccs->incarnation);
     return CCS_OK;
 }
 
@@ -117,6 +120,8 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
     ccs->fetcher.log = ccs->log;
     ccs->fetcher.settings = &ccs->settings;
     ccs->fetcher.closing = &ccs->closing;
+    ccs->fetcher.reads = &ccs->counters->own[CCS_COUNT_READS];
+    ccs->fetcher.decodes = &ccs->counters->own[CCS_COUNT_DECODES];
     ccs_upkeep_ops(ccs, &ops);
     rv = ccs_refresh_start(ccs->store, ccs->index, ccs->log, &ccs->settings, &ops, &ccs->refresh,
                            err);
@@ -216,19 +221,19 @@ void ccs_stats_get(const struct ccs *ccs, struct ccs_stats *out, size_t size)
 {
     /* Reading does not change an instance, but a mutex cannot be taken without writing to it. */
     struct ccs *self = (struct ccs *)(uintptr_t)ccs;
-    const struct ccs_counters *c = &ccs->counters;
+    const _Atomic uint64_t *c = ccs->counters->own;
     struct ccs_stats s = {
-        .hits = atomic_load(&c->hits),
-        .shared = atomic_load(&c->shared),
-        .misses = atomic_load(&c->misses),
-        .not_found = atomic_load(&c->not_found),
-        .refused = atomic_load(&c->refused),
-        .loads = atomic_load(&c->loads),
-        .load_errors = atomic_load(&c->load_errors),
-        .timeouts = atomic_load(&c->timeouts),
-        .busy = atomic_load(&c->busy),
-        .store_reads = atomic_load(&ccs->fetcher.reads),
-        .decodes = atomic_load(&ccs->fetcher.decodes),
+        .hits = atomic_load(&c[CCS_COUNT_HITS]),
+        .shared = atomic_load(&c[CCS_COUNT_SHARED]),
+        .misses = atomic_load(&c[CCS_COUNT_MISSES]),
+        .not_found = atomic_load(&c[CCS_COUNT_NOT_FOUND]),
+        .refused = atomic_load(&c[CCS_COUNT_REFUSED]),
+        .loads = atomic_load(&c[CCS_COUNT_LOADS]),
+        .load_errors = atomic_load(&c[CCS_COUNT_LOAD_ERRORS]),
+        .timeouts = atomic_load(&c[CCS_COUNT_TIMEOUTS]),
+        .busy = atomic_load(&c[CCS_COUNT_BUSY]),
+        .store_reads = atomic_load(&c[CCS_COUNT_READS]),
+        .decodes = atomic_load(&c[CCS_COUNT_DECODES]),
         .evictions = ccs_cache_evictions(ccs->cache),
         .cached = ccs_cache_count(ccs->cache),
         .store_down = atomic_load(&ccs->store_down),

@@ -154,7 +154,7 @@ static int decode_part(struct ccs_fetcher *f, const char *stem, const char *show
     struct ccs_error why;
     int rv;
 
-    atomic_fetch_add_explicit(&f->decodes, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(f->decodes, 1, memory_order_relaxed);
     rv = ccs_pkcs12_decode(data->data, data->len, &params, &pfx, err);
     if (rv == CCS_OK)
         rv = ccs_part_new(pfx, &part, err);
@@ -229,7 +229,7 @@ static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, c
     }
     rv = ccs_store_read(f->store, file, CCS_PKCS12_SIZE_MAX, &data, &stamp, &err);
     if (rv != CCS_ENOTFOUND)
-        atomic_fetch_add_explicit(&f->reads, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(f->reads, 1, memory_order_relaxed);
     if (atomic_load(f->closing))
         rv = CCS_ECLOSED;
     if (rv == CCS_OK)

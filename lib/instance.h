@@ -30,9 +30,22 @@
 struct ccs_request;
 TAILQ_HEAD(ccs_requests, ccs_request);
 
-struct ccs_counters {
-    _Atomic uint64_t hits, shared, misses, not_found, refused, loads, load_errors, timeouts, busy;
+/* What each process counts for itself, and what is true of it now (counters.h). */
+enum {
+    CCS_COUNT_HITS,
+    CCS_COUNT_SHARED,
+    CCS_COUNT_MISSES,
+    CCS_COUNT_NOT_FOUND,
+    CCS_COUNT_REFUSED,
+    CCS_COUNT_LOADS,
+    CCS_COUNT_LOAD_ERRORS,
+    CCS_COUNT_TIMEOUTS,
+    CCS_COUNT_BUSY,
+    CCS_COUNT_READS,
+    CCS_COUNT_DECODES,
+    CCS_COUNT_END
 };
+enum { CCS_GAUGE_WAITING, CCS_GAUGE_STORE_DOWN };
 
 struct ccs {
     struct ccs_config *config; /* a reference; settings borrows from it */
@@ -49,7 +62,8 @@ struct ccs {
     struct ccs_loader *loader;
     struct ccs_fetcher fetcher;
     struct ccs_notify notify;
-    struct ccs_counters counters;
+    struct ccs_counters_slot *counters; /* of this instance, in shared memory */
+    uint64_t incarnation;
     atomic_bool store_down;
     atomic_bool closing;
 
@@ -59,9 +73,9 @@ struct ccs {
     size_t waiting;                /* requests in pending, and blocked callers */
 };
 
-static inline void ccs_count(_Atomic uint64_t *counter)
+static inline void ccs_count(struct ccs *ccs, unsigned which)
 {
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    ccs_counters_add(ccs->counters, which, 1);
 }
 
 /*

@@ -97,7 +97,7 @@ static int from_shared(struct load *l, struct ccs_loaded *out)
     if (out->cred != NULL) {
         out->code = CCS_OK;
         out->result = CCS_RESULT_SHARED;
-        ccs_count(&ccs->counters.shared);
+        ccs_count(ccs, CCS_COUNT_SHARED);
         return CCS_OK;
     }
     rv = ccs_vault_get_failure(&ccs->layout->vault, &l->key, ccs->mend, CCS_LOCK_WAIT, &l->failure);
@@ -204,12 +204,16 @@ static void settle(struct load *l, struct ccs_fetched *fetched)
     struct ccs *ccs = l->ccs;
     int64_t now = ccs_now_ms();
 
+    if (fetched->error.code < 0 && fetched->error.code != CCS_ENOTFOUND &&
+        fetched->error.code > -CCS_COUNTERS_COMMON)
+        ccs_counters_add_common(ccs->layout->counters, (unsigned)-fetched->error.code, 1);
+
     switch (fetched->code) {
     case CCS_OK:
         publish(l, fetched);
-        ccs_count(&ccs->counters.loads);
+        ccs_count(ccs, CCS_COUNT_LOADS);
         if (fetched->error.code < 0) {
-            ccs_count(&ccs->counters.load_errors);
+            ccs_count(ccs, CCS_COUNT_LOAD_ERRORS);
             remember(l, fetched, 0);
         }
         break;
@@ -217,12 +221,12 @@ static void settle(struct load *l, struct ccs_fetched *fetched)
         settle_missing(l, fetched);
         break;
     case CCS_EUNAVAIL:
-        ccs_count(&ccs->counters.load_errors);
+        ccs_count(ccs, CCS_COUNT_LOAD_ERRORS);
         remember(l, fetched, now + UNAVAILABLE_MS);
         ccs_refresh_hint(ccs->refresh, fetched->code);
         break;
     default:
-        ccs_count(&ccs->counters.load_errors);
+        ccs_count(ccs, CCS_COUNT_LOAD_ERRORS);
         remember(l, fetched, now + ccs->settings.negative_ms);
         break;
     }

@@ -116,7 +116,8 @@ static void on_store_state(int up, const struct ccs_error *why, void *arg)
 {
     struct ccs *ccs = arg;
 
-    atomic_store(&ccs->store_down, !up);
+    if (atomic_exchange(&ccs->store_down, !up) != !up)
+        ccs_counters_gauge(ccs->counters, CCS_GAUGE_STORE_DOWN, up ? -1 : 1);
     if (up) {
         on_forget_failures(ccs);
         ccs_log(ccs->log, CCS_LOG_WARN, "the store %s answers again", ccs->settings.store);

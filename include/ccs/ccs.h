@@ -281,6 +281,13 @@ struct ccs_stats {
 };
 void ccs_stats_get(const struct ccs *ccs, struct ccs_stats *out, size_t size);
 
+/*
+ * The state of the store, and what all processes that share its memory have counted, as one JSON
+ * object. Writes at most size octets, a NUL among them, and returns how many it takes without the
+ * NUL, as snprintf() does; NULL with size 0 allowed. Does no I/O. Holds nothing secret.
+ */
+size_t ccs_status_json(const struct ccs *ccs, char *buf, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

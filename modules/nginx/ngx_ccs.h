@@ -97,6 +97,9 @@ ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zo
 ngx_int_t ngx_ccs_init_process(ngx_cycle_t *cycle, ngx_array_t *sites);
 void ngx_ccs_exit_process(ngx_array_t *sites);
 
+/* The open instances of this worker, from 0 on; NULL after the last. */
+struct ccs *ngx_ccs_instance(ngx_uint_t i);
+
 /* Variables; NGX_CCS_VARIABLES is their table for the type and flags given. */
 enum { NGX_CCS_VAR_RESULT, NGX_CCS_VAR_FILE, NGX_CCS_VAR_NOT_AFTER };
 

@@ -238,3 +238,12 @@ void ngx_ccs_exit_process(ngx_array_t *sites)
         ccs_site_bind(conf[i]->site, NULL);
     ngx_ccs_ninstances = 0;
 }
+
+struct ccs *ngx_ccs_instance(ngx_uint_t i)
+{
+    for (ngx_uint_t k = 0; k < ngx_ccs_ninstances; k++) {
+        if (ngx_ccs_instances[k].ccs != NULL && i-- == 0)
+            return ngx_ccs_instances[k].ccs;
+    }
+    return NULL;
+}

@@ -4,6 +4,8 @@
 #include <nginx.h>
 #include <ngx_http.h>
 
+#include "ngx_http_ccs_status.h"
+
 #if !(NGX_HTTP_SSL)
 #error "The ccs module needs an nginx configured with --with-http_ssl_module"
 #endif
@@ -33,6 +35,8 @@ static ngx_command_t ngx_http_ccs_commands[] = {
     {ngx_string("ccs"), NGX_HTTP_CCS_LEVELS | NGX_CONF_FLAG, ngx_ccs_set_enable,
      NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},
 #include <ccs/settings.def>
+    {ngx_string("ccs_status"), NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+     ngx_http_ccs_set_status, 0, 0, NULL},
     ngx_null_command};
 #undef CCS_SETTING
 
