@@ -13,8 +13,14 @@
  * up. */
 #define FAILURES_MAX 4096
 
-/* How long ccs_close() waits for threads that may hang in a dead file system. */
-#define CLOSE_MS 5000
+/*
+ * How long ccs_close() waits for threads. One that hangs in a dead file system may be left behind,
+ * and a server that is told to end is not given long. One that is in OpenSSL must not be: the
+ * process may be about to take OpenSSL apart.
+ */
+#define CLOSE_MS        500
+#define CLOSE_DECODE_MS 5000
+#define CLOSE_STEP_MS   50
 
 static void wake_owner(void *arg)
 {
@@ -148,20 +154,30 @@ int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
     return ccs_open_with(cfg, store, out, err);
 }
 
+static int stop_loader(struct ccs *ccs)
+{
+    int64_t began = ccs_now_ms(), waited = 0;
+
+    while (!ccs_loader_end(ccs->loader, CLOSE_STEP_MS)) {
+        waited = ccs_now_ms() - began;
+        if (waited >= (atomic_load(&ccs->fetcher.decoding) > 0 ? CLOSE_DECODE_MS : CLOSE_MS))
+            break;
+    }
+    return ccs_loader_stop(ccs->loader, 0);
+}
+
 void ccs_close(struct ccs *ccs)
 {
-    int64_t deadline;
     int ended;
 
     if (ccs == NULL)
         return;
-    deadline = ccs_now_ms() + CLOSE_MS;
     atomic_store(&ccs->closing, true);
     ccs_acquire_close(ccs);
     /* The loaders first: they talk to the refresher. One that hangs finds closing when it returns.
      */
-    ended = ccs_loader_stop(ccs->loader, CLOSE_MS);
-    if (!ccs_refresh_stop(ccs->refresh, deadline - ccs_now_ms()))
+    ended = stop_loader(ccs);
+    if (!ccs_refresh_stop(ccs->refresh, CLOSE_MS))
         ended = 0;
     ccs_log_deliver(ccs->log, 0);
     /* A thread that hangs in the store still holds on to all of this: it is left to the process. */

@@ -230,6 +230,7 @@ static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, c
     rv = ccs_store_read(f->store, file, CCS_PKCS12_SIZE_MAX, &data, &stamp, &err);
     if (rv != CCS_ENOTFOUND)
         atomic_fetch_add_explicit(f->reads, 1, memory_order_relaxed);
+    atomic_fetch_add(&f->decoding, 1);
     if (atomic_load(f->closing))
         rv = CCS_ECLOSED;
     if (rv == CCS_OK)
@@ -237,6 +238,7 @@ static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, c
     if (rv == CCS_OK &&
         EVP_Digest(data.data, data.len, part->digest, NULL, EVP_sha256(), NULL) != 1)
         rv = ccs_error_ssl(&err, CCS_ESSL, "no SHA-256");
+    atomic_fetch_sub(&f->decoding, 1);
     ccs_secret_free(&data);
     if (rv != CCS_OK)
         goto failed;

@@ -23,7 +23,8 @@ struct ccs_fetcher {
     struct ccs_log *log;
     const struct ccs_settings *settings;
     const atomic_bool *closing; /* the host may be tearing OpenSSL down: leave it alone */
-    _Atomic uint64_t *reads; /* counters */
+    atomic_uint decoding;       /* threads that use OpenSSL just now */
+    _Atomic uint64_t *reads;    /* counters */
     _Atomic uint64_t *decodes;
 };
 

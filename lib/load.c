@@ -53,8 +53,7 @@ static int parts_of(const struct ccs_record *record, struct ccs_part **parts, st
     return rv;
 }
 
-/* New credential of the entry that was copied; NULL if it cannot be made. */
-static struct ccs_cred *cred_of_entry(struct load *l)
+static struct ccs_cred *make_cred(struct load *l)
 {
     struct ccs_part *parts[CCS_RECORD_PARTS_MAX];
     struct ccs_cred *cred;
@@ -73,6 +72,18 @@ static struct ccs_cred *cred_of_entry(struct load *l)
     cred->version = l->entry.version;
     cred->slot = l->entry.slot;
     atomic_init(&cred->generation, l->entry.generation);
+    return cred;
+}
+
+/* New credential of the entry that was copied; NULL if it cannot be made. */
+static struct ccs_cred *cred_of_entry(struct load *l)
+{
+    struct ccs_cred *cred = NULL;
+
+    atomic_fetch_add(&l->ccs->fetcher.decoding, 1);
+    if (!atomic_load(&l->ccs->closing))
+        cred = make_cred(l);
+    atomic_fetch_sub(&l->ccs->fetcher.decoding, 1);
     return cred;
 }
 
@@ -294,6 +305,10 @@ static int64_t run(struct load *l, struct ccs_loaded *out)
 
     if (!l->reload && from_shared(l, out) == CCS_OK)
         return 0;
+    if (atomic_load(&ccs->closing)) {
+        out->code = CCS_ECLOSED;
+        return 0;
+    }
     rv = ccs_vault_claim(&ccs->layout->vault, &l->key, ccs_now_ms() + ccs->settings.wait_ms,
                          CCS_LOCK_WAIT, &l->claim, NULL);
     if (rv == CCS_PENDING) {

@@ -357,18 +357,34 @@ void ccs_loader_leave_locked(struct ccs_waiter *waiter)
     waiter->job = NULL;
 }
 
-int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
+static bool loader_end_locked(struct ccs_loader *loader, int64_t timeout_ms)
 {
     int64_t deadline = ccs_now_ms() + timeout_ms;
-    struct runner *r, *ended;
-    int all;
 
-    pthread_mutex_lock(loader->lock);
     loader->closing = true;
     pthread_cond_broadcast(&loader->work);
     while (loader->running > 0 && ccs_now_ms() < deadline)
         wait_until(&loader->ended, loader->lock, deadline);
-    all = loader->running == 0;
+    return loader->running == 0;
+}
+
+int ccs_loader_end(struct ccs_loader *loader, int64_t timeout_ms)
+{
+    int all;
+
+    pthread_mutex_lock(loader->lock);
+    all = loader_end_locked(loader, timeout_ms);
+    pthread_mutex_unlock(loader->lock);
+    return all;
+}
+
+int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
+{
+    struct runner *r, *ended;
+    int all;
+
+    pthread_mutex_lock(loader->lock);
+    all = loader_end_locked(loader, timeout_ms);
     ended = LIST_FIRST(&loader->ended_runners);
     LIST_INIT(&loader->ended_runners);
     LIST_FOREACH(r, &loader->runners, link)
