@@ -96,12 +96,34 @@ static const struct ccs_error *worse(const struct ccs_error *exact,
     return exact->code == CCS_ENOTFOUND ? wildcard : exact;
 }
 
+/* A credential, if nothing has changed since it was made. */
+static struct ccs_cred *cred_get(struct ccs *ccs, const char *stem, size_t len, uint64_t hash)
+{
+    struct ccs_cred *cred = ccs_cache_get(ccs->cache, stem, len, hash);
+
+    if (cred == NULL)
+        return NULL;
+    if (atomic_load_explicit(&cred->generation, memory_order_relaxed) ==
+        ccs_vault_generation(&ccs->layout->vault, hash)) {
+        ccs_vault_touch(&ccs->layout->vault, cred->slot);
+        return cred;
+    }
+    ccs_cred_unref(cred);
+    return NULL;
+}
+
+static uint64_t failure_mark(const struct ccs *ccs, uint64_t hash)
+{
+    return ccs_vault_generation(&ccs->layout->vault, hash) + ccs_failure_epoch(ccs);
+}
+
 /* A failure that is still believed; true if there is one, copied into *out. */
 static bool failure_get(struct ccs *ccs, const char *stem, size_t len, uint64_t hash,
                         struct ccs_error *out)
 {
     struct ccs_failure *f = ccs_cache_get_failure(ccs->cache, stem, len, hash);
-    bool believed = f != NULL && f->until_ms > ccs_now_ms();
+    bool believed = f != NULL && f->generation == failure_mark(ccs, hash) &&
+                    f->until_ms > ccs_now_ms();
 
     if (believed)
         *out = f->error;
@@ -116,7 +138,7 @@ static bool failure_get(struct ccs *ccs, const char *stem, size_t len, uint64_t 
 static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out, enum stage *stage,
                    struct ccs_error *exact)
 {
-    struct ccs_cred *cred = ccs_cache_get(ccs->cache, q->exact, q->exact_len, q->exact_hash);
+    struct ccs_cred *cred = cred_get(ccs, q->exact, q->exact_len, q->exact_hash);
     struct ccs_error wildcard;
 
     *stage = STAGE_EXACT;
@@ -130,7 +152,7 @@ static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out, enu
     }
     if (!query_wildcard(ccs, q))
         return answer_failure(out, exact);
-    cred = ccs_cache_get(ccs->cache, q->wildcard, q->wildcard_len, q->wildcard_hash);
+    cred = cred_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash);
     if (cred != NULL)
         return answer_with(ccs, out, cred, CCS_RESULT_HIT);
     if (exact->code == CCS_EUNAVAIL)
@@ -144,11 +166,11 @@ static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out, enu
 static void count_answer(struct ccs *ccs, int code)
 {
     if (code == CCS_OK)
-        ccs_count(&ccs->counters.hits);
+        ccs_count(ccs, CCS_COUNT_HITS);
     else if (code == CCS_ENOTFOUND)
-        ccs_count(&ccs->counters.not_found);
+        ccs_count(ccs, CCS_COUNT_NOT_FOUND);
     else if (code == CCS_ENAME)
-        ccs_count(&ccs->counters.refused);
+        ccs_count(ccs, CCS_COUNT_REFUSED);
 }
 
 int ccs_lookup(struct ccs *ccs, const char *name, size_t len, struct ccs_answer *out)
@@ -179,6 +201,7 @@ static void request_unlink_locked(struct ccs_request *r)
     } else {
         TAILQ_REMOVE(&r->ccs->pending, r, link);
         r->ccs->waiting--;
+        ccs_counters_gauge(r->ccs->counters, CCS_GAUGE_WAITING, -1);
     }
 }
 
@@ -214,11 +237,12 @@ static void request_insert_locked(struct ccs_request *r)
     else
         TAILQ_INSERT_HEAD(&r->ccs->pending, r, link);
     r->ccs->waiting++;
+    ccs_counters_gauge(r->ccs->counters, CCS_GAUGE_WAITING, 1);
 }
 
 static int busy(struct ccs *ccs, struct ccs_answer *out, int code)
 {
-    ccs_count(&ccs->counters.busy);
+    ccs_count(ccs, CCS_COUNT_BUSY);
     return answer_code(out, code,
                        code == CCS_EBUSY    ? "too many handshakes wait for the store already"
                        : code == CCS_ENOMEM ? "no memory or no thread for another load"
@@ -280,7 +304,7 @@ static int query_start(struct ccs *ccs, struct query *q, ccs_done_cb done, void 
         count_answer(ccs, rv);
         return rv;
     }
-    ccs_count(&ccs->counters.misses);
+    ccs_count(ccs, CCS_COUNT_MISSES);
     r = request_new(ccs, q, ccs->settings.wait_ms);
     if (r == NULL)
         return answer_code(out, CCS_ENOMEM, "no memory");
@@ -332,7 +356,7 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
     rv = ccs_lookup(ccs, name, len, out);
     if (rv != CCS_PENDING)
         return rv;
-    ccs_count(&ccs->counters.misses);
+    ccs_count(ccs, CCS_COUNT_MISSES);
     query_init(ccs, name, len, &q);
     r = request_new(ccs, &q, timeout_ms < 0 ? ccs->settings.wait_ms : timeout_ms);
     if (r == NULL)
@@ -351,7 +375,7 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
             pthread_cond_timedwait(&cond, &ccs->lock, &until);
         if (!r->completed) {
             answer_code(&r->answer, CCS_ETIMEDOUT, "the store did not answer in time");
-            ccs_count(&ccs->counters.timeouts);
+            ccs_count(ccs, CCS_COUNT_TIMEOUTS);
             request_unlink_locked(r);
         }
         pthread_mutex_unlock(&ccs->lock);
@@ -394,7 +418,7 @@ static bool request_advance_locked(struct ccs_request *r, const struct ccs_error
         answer_failure(&r->answer, error);
         return false;
     }
-    cred = ccs_cache_get(ccs->cache, q->wildcard, q->wildcard_len, q->wildcard_hash);
+    cred = cred_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash);
     if (cred != NULL) {
         answer_with(ccs, &r->answer, cred, CCS_RESULT_HIT);
         return false;
@@ -427,7 +451,7 @@ void ccs_acquire_finish_locked(const struct ccs_task *task, const struct ccs_loa
         if (loaded->code == CCS_OK) {
             /* What the store has just handed over is not stale, whatever the last probe said. */
             r->answer.code = CCS_OK;
-            r->answer.result = CCS_RESULT_LOADED;
+            r->answer.result = loaded->result;
             r->answer.cred = ccs_cred_ref(loaded->cred);
         } else if (r->stage == STAGE_EXACT) {
             if (request_advance_locked(r, &loaded->error))
@@ -436,7 +460,7 @@ void ccs_acquire_finish_locked(const struct ccs_task *task, const struct ccs_loa
             answer_failure(&r->answer, worse(&r->exact_error, &loaded->error));
         }
         if (r->answer.code == CCS_ENOTFOUND)
-            ccs_count(&r->ccs->counters.not_found);
+            ccs_count(r->ccs, CCS_COUNT_NOT_FOUND);
         request_complete_locked(r);
     }
 }
@@ -455,7 +479,7 @@ int64_t ccs_acquire_timers(int64_t now_ms, void *arg)
             break;
         }
         answer_code(&r->answer, CCS_ETIMEDOUT, "the store did not answer in time");
-        ccs_count(&ccs->counters.timeouts);
+        ccs_count(ccs, CCS_COUNT_TIMEOUTS);
         request_complete_locked(r);
         any = true;
     }

@@ -6,9 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-#include "siphash.h"
 
 /*
  * Both tables are set-associative: a stem can only be in the WAYS slots of its set. Slots are never
@@ -221,15 +218,15 @@ static void table_drop_all_locked(struct table *t)
     }
 }
 
-struct ccs_cache *ccs_cache_new(size_t parsed, size_t failures)
+struct ccs_cache *ccs_cache_new(size_t parsed, size_t failures, const struct ccs_siphash_key *key)
 {
     struct ccs_cache *cache = calloc(1, sizeof(*cache));
 
     if (cache == NULL)
         return NULL;
     pthread_mutex_init(&cache->lock, NULL);
-    if (getrandom(&cache->key, sizeof(cache->key), 0) != (ssize_t)sizeof(cache->key) ||
-        table_init(&cache->creds, parsed, false) != CCS_OK ||
+    cache->key = *key;
+    if (table_init(&cache->creds, parsed, false) != CCS_OK ||
         table_init(&cache->failures, failures, true) != CCS_OK) {
         ccs_cache_free(cache);
         return NULL;
@@ -280,7 +277,7 @@ void ccs_cache_put(struct ccs_cache *cache, struct ccs_cred *cred)
 
 int ccs_cache_put_failure(struct ccs_cache *cache, const char *stem, uint64_t hash,
                           const struct ccs_error *error, const struct ccs_stamp *stamp,
-                          int64_t until_ms)
+                          int64_t until_ms, uint64_t generation)
 {
     struct ccs_failure *f = calloc(1, sizeof(*f));
 
@@ -289,6 +286,7 @@ int ccs_cache_put_failure(struct ccs_cache *cache, const char *stem, uint64_t ha
     atomic_init(&f->refs, 1);
     f->hash = hash;
     atomic_init(&f->until_ms, until_ms);
+    f->generation = generation;
     memcpy(f->stem, stem, strnlen(stem, sizeof(f->stem) - 1));
     f->error = *error;
     if (stamp != NULL)

@@ -12,14 +12,15 @@
 #include <ccs/ccs.h>
 
 #include "credential.h"
+#include "siphash.h"
 
 struct ccs_cache;
 
-/* parsed: most credentials; failures: most failures. NULL: no memory. */
-struct ccs_cache *ccs_cache_new(size_t parsed, size_t failures);
+/* parsed: most credentials; failures: most failures; key: of stems' hashes. NULL: no memory. */
+struct ccs_cache *ccs_cache_new(size_t parsed, size_t failures, const struct ccs_siphash_key *key);
 void ccs_cache_free(struct ccs_cache *cache);
 
-/* Keyed hash of a stem; the key is this cache's own. */
+/* Keyed hash of a stem. */
 uint64_t ccs_cache_hash(const struct ccs_cache *cache, const char *stem, size_t len);
 
 /* New reference to a stem's credential, or NULL. */
@@ -30,7 +31,8 @@ struct ccs_cred *ccs_cache_get(struct ccs_cache *cache, const char *stem, size_t
 struct ccs_failure {
     atomic_uint refs;
     uint64_t hash;
-    _Atomic int64_t until_ms; /* believed until then (ccs_now_ms) */
+    _Atomic int64_t until_ms; /* believed until then (ccs_now_ms) … */
+    uint64_t generation;      /* … and while this is what shared memory says, see instance.h */
     char stem[CCS_STEM_SIZE];
     struct ccs_stamp stamp; /* of the refused file; zero if there was none */
     struct ccs_error error;
@@ -47,7 +49,7 @@ void ccs_cache_put(struct ccs_cache *cache, struct ccs_cred *cred);
 /* Remembers a failure (copied; stamp may be NULL). A credential of that stem stays. CCS_ENOMEM. */
 int ccs_cache_put_failure(struct ccs_cache *cache, const char *stem, uint64_t hash,
                           const struct ccs_error *error, const struct ccs_stamp *stamp,
-                          int64_t until_ms);
+                          int64_t until_ms, uint64_t generation);
 
 void ccs_cache_drop(struct ccs_cache *cache, const char *stem, size_t len, uint64_t hash);
 void ccs_cache_drop_all(struct ccs_cache *cache);

@@ -13,8 +13,14 @@
  * up. */
 #define FAILURES_MAX 4096
 
-/* How long ccs_close() waits for threads that may hang in a dead file system. */
-#define CLOSE_MS 5000
+/*
+ * How long ccs_close() waits for threads. One that hangs in a dead file system may be left behind,
+ * and a server that is told to end is not given long. One that is in OpenSSL must not be: the
+ * process may be about to take OpenSSL apart.
+ */
+#define CLOSE_MS        500
+#define CLOSE_DECODE_MS 5000
+#define CLOSE_STEP_MS   50
 
 static void wake_owner(void *arg)
 {
@@ -34,7 +40,7 @@ static struct ccs_loader *make_loader(struct ccs *ccs)
 {
     const struct ccs_settings *s = &ccs->settings;
     struct ccs_loader_ops ops = {
-        .load = ccs_upkeep_load,
+        .load = ccs_load,
         .finish_locked = ccs_acquire_finish_locked,
         .finished = load_finished,
         .arg = ccs,
@@ -53,6 +59,9 @@ static void destroy(struct ccs *ccs)
     ccs_spelling_free(ccs->spellings);
     ccs_store_close(ccs->store);
     ccs_cache_free(ccs->cache);
+    if (ccs->counters != NULL)
+        ccs_counters_leave(ccs->layout->counters, ccs->counters, ccs->incarnation);
+    ccs_shared_free(ccs->shared);
     ccs_log_free(ccs->log);
     ccs_notify_close(&ccs->notify);
     pthread_mutex_destroy(&ccs->lock);
@@ -60,10 +69,29 @@ static void destroy(struct ccs *ccs)
     free(ccs);
 }
 
+/* The memory that the configuration names, or some of this process's own: one way for both. */
+static int share_memory(struct ccs *ccs, struct ccs_error *err)
+{
+    int rv = CCS_OK;
+
+    if (ccs->settings.shared != NULL)
+        ccs->shared = ccs_shared_ref(ccs->settings.shared);
+    else
+        rv = ccs_shared_new(ccs->settings.cache_size, &ccs->shared, err);
+    if (rv != CCS_OK)
+        return rv;
+    ccs->layout = &ccs->shared->layout;
+    ccs->store_id = ccs_shared_store_id(&ccs->settings);
+    ccs->mend = ccs_shared_mend(&ccs->settings);
+    ccs->counters = ccs_counters_join(ccs->layout->counters, &ccs->incarnation);
+    return CCS_OK;
+}
+
 int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **out,
                   struct ccs_error *err)
 {
     struct ccs *ccs = calloc(1, sizeof(*ccs));
+    struct ccs_siphash_key key;
     struct ccs_refresh_ops ops;
     int rv;
 
@@ -81,8 +109,12 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
         rv = ccs_error_sys(err, CCS_ENOMEM, errno, "no eventfd for a certificate store");
         goto out;
     }
+    rv = share_memory(ccs, err);
+    if (rv != CCS_OK)
+        goto out;
+    key = ccs_arena_key(ccs->layout->arena, ccs->store_id);
     ccs->log = ccs_config_make_log(ccs->config, wake_owner, ccs);
-    ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX);
+    ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX, &key);
     ccs->spellings = ccs_spelling_new();
     ccs->loader = make_loader(ccs);
     if (ccs->log == NULL || ccs->cache == NULL || ccs->spellings == NULL || ccs->loader == NULL) {
@@ -94,6 +126,8 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
     ccs->fetcher.log = ccs->log;
     ccs->fetcher.settings = &ccs->settings;
     ccs->fetcher.closing = &ccs->closing;
+    ccs->fetcher.reads = &ccs->counters->own[CCS_COUNT_READS];
+    ccs->fetcher.decodes = &ccs->counters->own[CCS_COUNT_DECODES];
     ccs_upkeep_ops(ccs, &ops);
     rv = ccs_refresh_start(ccs->store, ccs->spellings, ccs->log, &ccs->settings, &ops,
                            &ccs->refresh, err);
@@ -120,20 +154,30 @@ int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
     return ccs_open_with(cfg, store, out, err);
 }
 
+static int stop_loader(struct ccs *ccs)
+{
+    int64_t began = ccs_now_ms(), waited = 0;
+
+    while (!ccs_loader_end(ccs->loader, CLOSE_STEP_MS)) {
+        waited = ccs_now_ms() - began;
+        if (waited >= (atomic_load(&ccs->fetcher.decoding) > 0 ? CLOSE_DECODE_MS : CLOSE_MS))
+            break;
+    }
+    return ccs_loader_stop(ccs->loader, 0);
+}
+
 void ccs_close(struct ccs *ccs)
 {
-    int64_t deadline;
     int ended;
 
     if (ccs == NULL)
         return;
-    deadline = ccs_now_ms() + CLOSE_MS;
     atomic_store(&ccs->closing, true);
     ccs_acquire_close(ccs);
     /* The loaders first: they talk to the refresher. One that hangs finds closing when it returns.
      */
-    ended = ccs_loader_stop(ccs->loader, CLOSE_MS);
-    if (!ccs_refresh_stop(ccs->refresh, deadline - ccs_now_ms()))
+    ended = stop_loader(ccs);
+    if (!ccs_refresh_stop(ccs->refresh, CLOSE_MS))
         ended = 0;
     ccs_log_deliver(ccs->log, 0);
     /* A thread that hangs in the store still holds on to all of this: it is left to the process. */
@@ -161,10 +205,13 @@ int ccs_dispatch(struct ccs *ccs, unsigned max)
 
 static void forget(struct ccs *ccs, const char *stem, size_t len)
 {
-    uint64_t hash = ccs_cache_hash(ccs->cache, stem, len);
+    struct ccs_vault_key key = {.store = ccs->store_id, .stem = stem, .len = len};
 
-    ccs_cache_drop(ccs->cache, stem, len, hash);
-    ccs_cache_expire_failure(ccs->cache, stem, len, hash);
+    key.hash = ccs_cache_hash(ccs->cache, stem, len);
+    (void)ccs_vault_remove(&ccs->layout->vault, &key, 0, CCS_LOCK_WAIT);
+    (void)ccs_vault_expire_failure(&ccs->layout->vault, &key, CCS_LOCK_WAIT);
+    ccs_cache_drop(ccs->cache, stem, len, key.hash);
+    ccs_cache_expire_failure(ccs->cache, stem, len, key.hash);
 }
 
 void ccs_invalidate(struct ccs *ccs, const char *name, size_t len)
@@ -172,8 +219,9 @@ void ccs_invalidate(struct ccs *ccs, const char *name, size_t len)
     char exact[CCS_STEM_SIZE], wildcard[CCS_STEM_SIZE];
     size_t exact_len, wildcard_len;
 
-    atomic_fetch_add(&ccs->all_changes, 1);
     if (name == NULL) {
+        ccs_vault_remove_store(&ccs->layout->vault, ccs->store_id);
+        ccs_vault_expire_failures(&ccs->layout->vault, ccs->store_id);
         ccs_cache_drop_all(ccs->cache);
         ccs_cache_expire_failures(ccs->cache);
         return;
@@ -189,18 +237,19 @@ void ccs_stats_get(const struct ccs *ccs, struct ccs_stats *out, size_t size)
 {
     /* Reading does not change an instance, but a mutex cannot be taken without writing to it. */
     struct ccs *self = (struct ccs *)(uintptr_t)ccs;
-    const struct ccs_counters *c = &ccs->counters;
+    const _Atomic uint64_t *c = ccs->counters->own;
     struct ccs_stats s = {
-        .hits = atomic_load(&c->hits),
-        .misses = atomic_load(&c->misses),
-        .not_found = atomic_load(&c->not_found),
-        .refused = atomic_load(&c->refused),
-        .loads = atomic_load(&c->loads),
-        .load_errors = atomic_load(&c->load_errors),
-        .timeouts = atomic_load(&c->timeouts),
-        .busy = atomic_load(&c->busy),
-        .store_reads = atomic_load(&ccs->fetcher.reads),
-        .decodes = atomic_load(&ccs->fetcher.decodes),
+        .hits = atomic_load(&c[CCS_COUNT_HITS]),
+        .shared = atomic_load(&c[CCS_COUNT_SHARED]),
+        .misses = atomic_load(&c[CCS_COUNT_MISSES]),
+        .not_found = atomic_load(&c[CCS_COUNT_NOT_FOUND]),
+        .refused = atomic_load(&c[CCS_COUNT_REFUSED]),
+        .loads = atomic_load(&c[CCS_COUNT_LOADS]),
+        .load_errors = atomic_load(&c[CCS_COUNT_LOAD_ERRORS]),
+        .timeouts = atomic_load(&c[CCS_COUNT_TIMEOUTS]),
+        .busy = atomic_load(&c[CCS_COUNT_BUSY]),
+        .store_reads = atomic_load(&c[CCS_COUNT_READS]),
+        .decodes = atomic_load(&c[CCS_COUNT_DECODES]),
         .evictions = ccs_cache_evictions(ccs->cache),
         .cached = ccs_cache_count(ccs->cache),
         .store_down = atomic_load(&ccs->store_down),

@@ -57,12 +57,21 @@ void ccs_part_unref(struct ccs_part *part);
  */
 int ccs_part_covers(const struct ccs_part *part, const char *stem, struct ccs_error *err);
 
+#define CCS_CRED_PARTS_MAX (CCS_FILE_KINDS * 2)
+
 struct ccs_cred {
     atomic_uint refs;
-    uint64_t hash; /* of the stem, as cache.h has it */
+    uint64_t hash; /* of the stem, with the key of the shared memory */
+    /*
+     * What it is in shared memory (vault.h): it may be served for as long as the stem's generation
+     * is this one. Written by loaders only, which see each stem one at a time.
+     */
+    _Atomic uint64_t generation;
+    uint64_t version; /* 0: it is not in there */
+    uint32_t slot;
     char stem[CCS_STEM_SIZE];
     size_t part_count;
-    struct ccs_part *parts[CCS_FILE_KINDS * 2];
+    struct ccs_part *parts[CCS_CRED_PARTS_MAX];
     size_t
         pair_count; /* what is served: one pair per key type, the newest; first is the main one */
     const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];

@@ -83,6 +83,8 @@ const char *ccs_result_name(enum ccs_result result)
     switch (result) {
     case CCS_RESULT_HIT:
         return "HIT";
+    case CCS_RESULT_SHARED:
+        return "SHARED";
     case CCS_RESULT_LOADED:
         return "LOADED";
     case CCS_RESULT_STALE:

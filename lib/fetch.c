@@ -26,7 +26,9 @@ struct candidate {
 
 /* What is gathered for one stem. */
 struct gathering {
-    struct ccs_part *parts[CCS_FILE_KINDS * 2];
+    struct ccs_part *parts[CCS_CRED_PARTS_MAX];
+    const struct ccs_pfx *pfx[CCS_CRED_PARTS_MAX];
+    struct ccs_pfx *owned[CCS_CRED_PARTS_MAX];
     size_t part_count;
     struct ccs_error error; /* the first refusal */
     struct ccs_stamp stamp;
@@ -35,13 +37,22 @@ struct gathering {
     int reported; /* the first of them was reported before */
 };
 
-static const struct ccs_part *previous_part(const struct ccs_cred *previous, const char *file)
+/* Which part of what is in service came from this file; -1: none. */
+static int previous_part(const struct ccs_cred *previous, const char *file)
 {
     for (size_t i = 0; previous != NULL && i < previous->part_count; i++) {
         if (strcmp(previous->parts[i]->file, file) == 0)
-            return previous->parts[i];
+            return (int)i;
     }
-    return NULL;
+    return -1;
+}
+
+/* Parts are counted and immutable: what is kept is the very same one. */
+static void keep_previous(const struct ccs_fetch_job *job, int at, struct gathering *g)
+{
+    g->parts[g->part_count] = ccs_part_ref(job->previous->parts[at]);
+    g->pfx[g->part_count] = job->previous_pfx[at];
+    g->part_count++;
 }
 
 static void add_candidate(struct candidate *list, size_t *n, const char *file, int unicode)
@@ -131,7 +142,7 @@ static void warn_of_part(struct ccs_fetcher *f, const struct ccs_part *part, con
 /* Bytes -> part, warmed and checked against its name. The error does not name the file. */
 static int decode_part(struct ccs_fetcher *f, const char *stem, const char *shown,
                        const struct ccs_part *before, const struct ccs_secret *data,
-                       struct ccs_part **out, struct ccs_error *err)
+                       struct ccs_part **out, struct ccs_pfx **pfx_out, struct ccs_error *err)
 {
     struct ccs_pfx_params params = {
         .passwords = f->settings->passwords,
@@ -143,11 +154,10 @@ static int decode_part(struct ccs_fetcher *f, const char *stem, const char *show
     struct ccs_error why;
     int rv;
 
-    atomic_fetch_add_explicit(&f->decodes, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(f->decodes, 1, memory_order_relaxed);
     rv = ccs_pkcs12_decode(data->data, data->len, &params, &pfx, err);
     if (rv == CCS_OK)
         rv = ccs_part_new(pfx, &part, err);
-    ccs_pfx_free(pfx);
     for (size_t i = 0; rv == CCS_OK && i < part->pair_count; i++)
         rv = ccs_tls_warm(&part->pairs[i], err);
     if (rv == CCS_OK && f->settings->check_name != CCS_CHECK_NAME_OFF &&
@@ -159,9 +169,11 @@ static int decode_part(struct ccs_fetcher *f, const char *stem, const char *show
     }
     if (rv != CCS_OK) {
         ccs_part_unref(part);
+        ccs_pfx_free(pfx);
         return rv;
     }
     *out = part;
+    *pfx_out = pfx;
     return CCS_OK;
 }
 
@@ -191,10 +203,12 @@ static int is_known(const struct ccs_fetch_job *job, const struct ccs_stamp *sta
 static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, const char *file,
                        enum ccs_file_kind kind, struct gathering *g)
 {
-    const struct ccs_part *before = previous_part(job->previous, file);
+    const int at = previous_part(job->previous, file);
+    const struct ccs_part *before = at < 0 ? NULL : job->previous->parts[at];
     struct ccs_secret data = {0};
     struct ccs_stamp stamp = {0};
     struct ccs_part *part = NULL;
+    struct ccs_pfx *pfx = NULL;
     struct ccs_error err = {0};
     char shown[CCS_FILE_NAME_SIZE * 4];
     int rv;
@@ -203,8 +217,7 @@ static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, c
     if (before != NULL || job->known != NULL) {
         rv = ccs_store_stat(f->store, file, &stamp, &err);
         if (rv == CCS_OK && before != NULL && ccs_stamp_equal(&stamp, &before->stamp)) {
-            /* Parts are counted and immutable; the count is all that changes. */
-            g->parts[g->part_count++] = ccs_part_ref((struct ccs_part *)(uintptr_t)before);
+            keep_previous(job, at, g);
             return CCS_OK;
         }
         if (rv == CCS_OK && is_known(job, &stamp)) {
@@ -216,14 +229,16 @@ static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, c
     }
     rv = ccs_store_read(f->store, file, CCS_PKCS12_SIZE_MAX, &data, &stamp, &err);
     if (rv != CCS_ENOTFOUND)
-        atomic_fetch_add_explicit(&f->reads, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(f->reads, 1, memory_order_relaxed);
+    atomic_fetch_add(&f->decoding, 1);
     if (atomic_load(f->closing))
         rv = CCS_ECLOSED;
     if (rv == CCS_OK)
-        rv = decode_part(f, job->stem, shown, before, &data, &part, &err);
+        rv = decode_part(f, job->stem, shown, before, &data, &part, &pfx, &err);
     if (rv == CCS_OK &&
         EVP_Digest(data.data, data.len, part->digest, NULL, EVP_sha256(), NULL) != 1)
         rv = ccs_error_ssl(&err, CCS_ESSL, "no SHA-256");
+    atomic_fetch_sub(&f->decoding, 1);
     ccs_secret_free(&data);
     if (rv != CCS_OK)
         goto failed;
@@ -231,11 +246,14 @@ static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, c
     part->stamp = stamp;
     snprintf(part->file, sizeof(part->file), "%s", file);
     warn_of_part(f, part, shown);
-    g->parts[g->part_count++] = part;
+    g->parts[g->part_count] = part;
+    g->pfx[g->part_count] = g->owned[g->part_count] = pfx;
+    g->part_count++;
     return CCS_OK;
 
 failed:
     ccs_part_unref(part);
+    ccs_pfx_free(pfx);
     if (rv == CCS_EUNAVAIL)
         g->error = err;
     if (rv == CCS_EUNAVAIL || rv == CCS_ECLOSED)
@@ -257,7 +275,7 @@ failed:
 keep:
     if (before == NULL)
         return rv;
-    g->parts[g->part_count++] = ccs_part_ref((struct ccs_part *)(uintptr_t)before);
+    keep_previous(job, at, g);
     return CCS_OK;
 }
 
@@ -307,9 +325,28 @@ static int gather(struct ccs_fetcher *f, const struct ccs_fetch_job *job, struct
 
 static void gathering_reset(struct gathering *g)
 {
-    for (size_t i = 0; i < g->part_count; i++)
+    for (size_t i = 0; i < g->part_count; i++) {
         ccs_part_unref(g->parts[i]);
+        ccs_pfx_free(g->owned[i]);
+    }
     *g = (struct gathering){0};
+}
+
+/* The credential has the parts now. */
+static void hand_over(struct gathering *g, struct ccs_fetched *out)
+{
+    memcpy(out->pfx, g->pfx, sizeof(out->pfx));
+    memcpy(out->owned, g->owned, sizeof(out->owned));
+    g->part_count = 0;
+}
+
+void ccs_fetched_clear(struct ccs_fetched *fetched)
+{
+    for (size_t i = 0; i < CCS_CRED_PARTS_MAX; i++) {
+        ccs_pfx_free(fetched->owned[i]);
+        fetched->owned[i] = NULL;
+        fetched->pfx[i] = NULL;
+    }
 }
 
 static void report(struct ccs_fetcher *f, const struct gathering *g)
@@ -348,7 +385,7 @@ int64_t ccs_fetch(struct ccs_fetcher *f, const struct ccs_fetch_job *job, struct
             if (out->cred == NULL)
                 rv = ccs_error_set(&out->error, CCS_ENOMEM, "no memory");
             else
-                g.part_count = 0;
+                hand_over(&g, out);
         } else if (g.refused > 0) {
             rv = g.error.code;
         } else {

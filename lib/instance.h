@@ -23,22 +23,38 @@
 #include "notify.h"
 #include "refresh.h"
 #include "settings.h"
+#include "shared.h"
 #include "spelling.h"
 #include "store.h"
 
 struct ccs_request;
 TAILQ_HEAD(ccs_requests, ccs_request);
 
-#define CCS_CHANGE_STRIPES 256
-
-struct ccs_counters {
-    _Atomic uint64_t hits, misses, not_found, refused, loads, load_errors, timeouts, busy;
+/* What each process counts for itself, and what is true of it now (counters.h). */
+enum {
+    CCS_COUNT_HITS,
+    CCS_COUNT_SHARED,
+    CCS_COUNT_MISSES,
+    CCS_COUNT_NOT_FOUND,
+    CCS_COUNT_REFUSED,
+    CCS_COUNT_LOADS,
+    CCS_COUNT_LOAD_ERRORS,
+    CCS_COUNT_TIMEOUTS,
+    CCS_COUNT_BUSY,
+    CCS_COUNT_READS,
+    CCS_COUNT_DECODES,
+    CCS_COUNT_END
 };
+enum { CCS_GAUGE_WAITING, CCS_GAUGE_STORE_DOWN };
 
 struct ccs {
     struct ccs_config *config; /* a reference; settings borrows from it */
     struct ccs_settings settings;
     struct ccs_log *log;
+    struct ccs_shared *shared;       /* a reference */
+    const struct ccs_layout *layout; /* of shared */
+    uint64_t store_id;               /* says in shared memory which store it is */
+    uint64_t mend;                   /* digest of what could mend a refused file */
     struct ccs_cache *cache;
     struct ccs_store *store;
     struct ccs_spellings *spellings;
@@ -46,16 +62,10 @@ struct ccs {
     struct ccs_loader *loader;
     struct ccs_fetcher fetcher;
     struct ccs_notify notify;
-    struct ccs_counters counters;
+    struct ccs_counters_slot *counters; /* of this instance, in shared memory */
+    uint64_t incarnation;
     atomic_bool store_down;
     atomic_bool closing;
-
-    /*
-     * How often something about the stems of a stripe has changed, or about all of them. Who reads
-     * the store compares before and after: "not found" may be out of date when it is written down.
-     */
-    atomic_uint changes[CCS_CHANGE_STRIPES];
-    atomic_uint all_changes;
 
     pthread_mutex_t lock;          /* jobs, requests and the lists below */
     struct ccs_requests pending;   /* those with a deadline, the earliest first */
@@ -63,9 +73,18 @@ struct ccs {
     size_t waiting;                /* requests in pending, and blocked callers */
 };
 
-static inline void ccs_count(_Atomic uint64_t *counter)
+static inline void ccs_count(struct ccs *ccs, unsigned which)
 {
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    ccs_counters_add(ccs->counters, which, 1);
+}
+
+/*
+ * Moves when all failures of the store end at once. Failures are believed while it, and the stem's
+ * generation, are what they were: both only grow, so that their sum tells.
+ */
+static inline uint64_t ccs_failure_epoch(const struct ccs *ccs)
+{
+    return ccs_vault_generation(&ccs->layout->vault, ccs->store_id);
 }
 
 /* ccs_open() with a store of the caller's choice, which is taken over also on failure. */
@@ -87,10 +106,12 @@ unsigned ccs_acquire_dispatch(struct ccs *ccs, unsigned max);
 /* [owner] Ends all requests with CCS_ECLOSED. */
 void ccs_acquire_close(struct ccs *ccs);
 
-/* -- upkeep.c -- */
+/* -- load.c -- */
 
 /* For the loader: one run of a job. */
-int64_t ccs_upkeep_load(const struct ccs_task *task, struct ccs_loaded *out, void *arg);
+int64_t ccs_load(const struct ccs_task *task, struct ccs_loaded *out, void *arg);
+
+/* -- upkeep.c -- */
 
 /* Fills the refresher's callbacks. */
 void ccs_upkeep_ops(struct ccs *ccs, struct ccs_refresh_ops *ops);

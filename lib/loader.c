@@ -179,15 +179,16 @@ static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
                               int64_t retry_ms)
 {
     struct ccs_waiters waiters = TAILQ_HEAD_INITIALIZER(waiters);
-    bool later = retry_ms > 0 && !job->again;
+    bool elsewhere = loaded->code == CCS_PENDING;
+    bool later = retry_ms > 0 && (elsewhere || !job->again);
 
     if (loader->closing)
         return false;
-    if (!later || task->attempt > 0)
+    if (!later || (task->attempt > 0 && !elsewhere))
         TAILQ_CONCAT(&waiters, &job->waiters, link);
     if (later) {
         job->task.flags |= task->flags;
-        job->task.attempt++;
+        job->task.attempt += !elsewhere;
         job->due_ms = ccs_now_ms() + retry_ms;
         job_enqueue(loader, job, JOB_DELAYED);
     } else if (job->again) {
@@ -335,7 +336,7 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
         if (runners_provide_locked(loader) != CCS_OK)
             return CCS_ENOMEM;
     }
-    job->task.flags |= flags & CCS_JOB_REMOVED;
+    job->task.flags |= flags & (CCS_JOB_CHANGED | CCS_JOB_REMOVED);
     if (waiter != NULL) {
         waiter->job = job;
         TAILQ_INSERT_TAIL(&job->waiters, waiter, link);
@@ -356,18 +357,34 @@ void ccs_loader_leave_locked(struct ccs_waiter *waiter)
     waiter->job = NULL;
 }
 
-int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
+static bool loader_end_locked(struct ccs_loader *loader, int64_t timeout_ms)
 {
     int64_t deadline = ccs_now_ms() + timeout_ms;
-    struct runner *r, *ended;
-    int all;
 
-    pthread_mutex_lock(loader->lock);
     loader->closing = true;
     pthread_cond_broadcast(&loader->work);
     while (loader->running > 0 && ccs_now_ms() < deadline)
         wait_until(&loader->ended, loader->lock, deadline);
-    all = loader->running == 0;
+    return loader->running == 0;
+}
+
+int ccs_loader_end(struct ccs_loader *loader, int64_t timeout_ms)
+{
+    int all;
+
+    pthread_mutex_lock(loader->lock);
+    all = loader_end_locked(loader, timeout_ms);
+    pthread_mutex_unlock(loader->lock);
+    return all;
+}
+
+int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
+{
+    struct runner *r, *ended;
+    int all;
+
+    pthread_mutex_lock(loader->lock);
+    all = loader_end_locked(loader, timeout_ms);
     ended = LIST_FIRST(&loader->ended_runners);
     LIST_INIT(&loader->ended_runners);
     LIST_FOREACH(r, &loader->runners, link)

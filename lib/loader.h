@@ -35,6 +35,7 @@ struct ccs_task {
 
 struct ccs_loaded {
     int code;
+    enum ccs_result result;
     struct ccs_cred *cred; /* a reference, released by the loader; set when code is CCS_OK */
     struct ccs_error error;
 };
@@ -51,9 +52,11 @@ struct ccs_loader_ops {
     /*
      * Loads; fills *out. Returns 0 if that is final, or milliseconds after which to try again. Who
      * waits is patient once: from the second such answer on, they are told what *out says so far.
+     * With code CCS_PENDING somebody else is at it: that does not count as an attempt.
      */
     int64_t (*load)(const struct ccs_task *task, struct ccs_loaded *out, void *arg);
-    /* Lock held. Waiters are the callee's, and wait for this job no more. May submit further jobs. */
+    /* Lock held. Waiters are the callee's, and wait for this job no more. May submit further jobs.
+     */
     void (*finish_locked)(const struct ccs_task *task, const struct ccs_loaded *loaded,
                           struct ccs_waiters *waiters, void *arg);
     /* After that, with no lock held. */
@@ -84,6 +87,10 @@ int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t 
 
 /* The waiter waits no longer; its job goes on. */
 void ccs_loader_leave_locked(struct ccs_waiter *waiter);
+
+/* The first half of a stop: no more jobs, then waits. 1 if all threads have ended. May be repeated.
+ */
+int ccs_loader_end(struct ccs_loader *loader, int64_t timeout_ms);
 
 /*
  * No more jobs: queued ones are dropped, running ones end without finishing. Waits for the threads

@@ -52,6 +52,7 @@ static const struct unit time_units[] = {
     {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {"", 1000},
 };
 static const struct unit count_units[] = {{"m", 1000000}, {"k", 1000}, {"", 1}};
+static const struct unit size_units[] = {{"g", 1 << 30}, {"m", 1 << 20}, {"k", 1 << 10}, {"", 1}};
 
 /* Saturates, so that what is too large is out of range rather than nonsense. */
 static int parse_units(const char *text, const struct unit *units, size_t count, int64_t *out)
@@ -184,6 +185,12 @@ int ccs_setting_parse(const struct ccs_setting *s, const char *text, int64_t *nu
                                  shown(buf, text));
         rv = check_range(s, text, n, err);
         break;
+    case CCS_KIND_SIZE:
+        if (parse_units(text, size_units, CCS_ARRAY_LEN(size_units), &n) != CCS_OK)
+            return ccs_error_set(err, CCS_EINVAL, "\"%s\" is not a size: write 512k, 64m or 1g",
+                                 shown(buf, text));
+        rv = check_range(s, text, n, err);
+        break;
     case CCS_KIND_CHOICE:
         n = find_choice(s->choices, text);
         if (n < 0) {
@@ -222,6 +229,8 @@ int64_t ccs_setting_default(const struct ccs_setting *s)
         (void)parse_time(s->def, &n);
     else if (s->kind == CCS_KIND_COUNT)
         (void)parse_units(s->def, count_units, CCS_ARRAY_LEN(count_units), &n);
+    else if (s->kind == CCS_KIND_SIZE)
+        (void)parse_units(s->def, size_units, CCS_ARRAY_LEN(size_units), &n);
     else if (s->kind == CCS_KIND_CHOICE)
         n = find_choice(s->choices, s->def);
     return n;

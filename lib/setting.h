@@ -13,6 +13,7 @@ enum ccs_setting_kind {
     CCS_KIND_FILE,
     CCS_KIND_TIME,
     CCS_KIND_COUNT,
+    CCS_KIND_SIZE,
     CCS_KIND_CHOICE,
     CCS_KIND_HOST
 };

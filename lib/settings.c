@@ -8,6 +8,7 @@
 #include "error.h"
 #include "log.h"
 #include "setting.h"
+#include "shared.h"
 #include "store.h"
 
 enum origin { UNSET, INHERITED, OWN };
@@ -29,6 +30,9 @@ struct ccs_config {
     ccs_log_cb log_cb;
     void *log_arg;
     unsigned log_flags;
+
+    struct ccs_shared *shared; /* a reference */
+    uint64_t configuration;
 };
 
 struct ccs_config *ccs_config_new(void)
@@ -57,6 +61,7 @@ void ccs_config_free(struct ccs_config *cfg)
     for (int i = 0; i < CCS_SETTINGS; i++)
         free(cfg->values[i].text);
     ccs_passwords_unref(cfg->passwords);
+    ccs_shared_free(cfg->shared);
     free(cfg);
 }
 
@@ -126,6 +131,26 @@ const char *ccs_config_get(const struct ccs_config *cfg, const char *name)
     int i = cfg && name ? ccs_setting_find(name) : -1;
 
     return i < 0 ? NULL : text_of(cfg, i);
+}
+
+int64_t ccs_config_number(const struct ccs_config *cfg, const char *name)
+{
+    int i = ccs_setting_find(name);
+
+    if (i < 0)
+        return -1;
+    switch (ccs_setting_table[i].kind) {
+    case CCS_KIND_TIME:
+    case CCS_KIND_COUNT:
+    case CCS_KIND_SIZE:
+    case CCS_KIND_CHOICE:
+        return number_of(cfg, i);
+    case CCS_KIND_LOCATION:
+    case CCS_KIND_FILE:
+    case CCS_KIND_HOST:
+        break;
+    }
+    return -1;
 }
 
 int ccs_config_inherit(struct ccs_config *cfg, const struct ccs_config *parent,
@@ -208,6 +233,7 @@ static int same_value(const struct ccs_config *a, const struct ccs_config *b, in
     switch (ccs_setting_table[i].kind) {
     case CCS_KIND_TIME:
     case CCS_KIND_COUNT:
+    case CCS_KIND_SIZE:
     case CCS_KIND_CHOICE:
         return number_of(a, i) == number_of(b, i);
     case CCS_KIND_LOCATION:
@@ -240,6 +266,15 @@ void ccs_config_set_log(struct ccs_config *cfg, enum ccs_level max, ccs_log_cb c
     cfg->log_flags = flags;
 }
 
+void ccs_config_set_shared(struct ccs_config *cfg, struct ccs_shared *shared)
+{
+    if (!cfg || atomic_load(&cfg->frozen))
+        return;
+    ccs_shared_free(cfg->shared);
+    cfg->shared = shared ? ccs_shared_ref(shared) : NULL;
+    cfg->configuration = shared ? ccs_leases_configuration(shared->layout.leases) : 0;
+}
+
 struct ccs_log *ccs_config_make_log(const struct ccs_config *cfg, void (*wake)(void *), void *arg)
 {
     return ccs_log_new(cfg->log_max, cfg->log_cb, cfg->log_arg, cfg->log_flags, wake, arg);
@@ -251,6 +286,9 @@ void ccs_config_values(const struct ccs_config *cfg, struct ccs_settings *out)
         .store = text_of(cfg, CCS_SET_store),
         .password_file = text_of(cfg, CCS_SET_password_file),
         .passwords = cfg->passwords,
+        .shared = cfg->shared,
+        .configuration = cfg->configuration,
+        .cache_size = (size_t)number_of(cfg, CCS_SET_cache_size),
         .parsed = (uint32_t)number_of(cfg, CCS_SET_parsed),
         .refresh_ms = number_of(cfg, CCS_SET_refresh),
         .wait_ms = number_of(cfg, CCS_SET_wait),

@@ -15,6 +15,9 @@ struct ccs_settings {
     const char *store;
     const char *password_file;
     struct ccs_passwords *passwords; /* borrowed; NULL without a password_file */
+    struct ccs_shared *shared;       /* borrowed; NULL: none was given */
+    uint64_t configuration;          /* which configuration of shared this is; 0: none */
+    size_t cache_size;
     uint32_t parsed;
     int64_t refresh_ms;
     int64_t wait_ms;

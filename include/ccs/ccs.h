@@ -123,6 +123,12 @@ int ccs_config_is_set(const struct ccs_config *cfg, const char *name);
 /* The value in force as text, the default if not set, NULL if there is none. Borrowed from cfg. */
 const char *ccs_config_get(const struct ccs_config *cfg, const char *name);
 
+/*
+ * What the value in force means: milliseconds, a count, octets, or the place of a choice; -1 for
+ * settings that are texts, and for unknown names.
+ */
+int64_t ccs_config_number(const struct ccs_config *cfg, const char *name);
+
 /* Every setting that cfg does not set itself is taken from parent, secrets included. */
 int ccs_config_inherit(struct ccs_config *cfg, const struct ccs_config *parent,
                        struct ccs_error *err);
@@ -132,6 +138,30 @@ int ccs_config_check(const struct ccs_config *cfg, struct ccs_error *err);
 
 /* 1 if one instance can serve both: all settings that shape an instance are equal. */
 int ccs_config_same_store(const struct ccs_config *a, const struct ccs_config *b);
+
+/*
+ * Memory that the instances of several processes share: what one of them has loaded, all have. It
+ * outlives instances, so that a server that starts its processes anew starts warm. An instance
+ * whose configuration names none has some of its own.
+ */
+struct ccs_shared;
+
+/* Maps size octets (at least 1 MiB) that all children forked from now on share. *out is new. */
+int ccs_shared_new(size_t size, struct ccs_shared **out, struct ccs_error *err);
+
+/*
+ * In memory of the host's, aligned to 64 octets and shared by all its processes, that must outlive
+ * all handles: init makes it new, whatever it holds; attach takes it over as it is, from an older
+ * configuration, or fails with CCS_EINVAL if it is not of this version and size. *out is new.
+ */
+int ccs_shared_init(void *mem, size_t size, struct ccs_shared **out, struct ccs_error *err);
+int ccs_shared_attach(void *mem, size_t size, struct ccs_shared **out, struct ccs_error *err);
+
+/* Releases a handle; configurations and instances that use it keep references of their own. */
+void ccs_shared_free(struct ccs_shared *shared);
+
+/* The memory for instances of cfg (NULL: none). cfg keeps a reference. */
+void ccs_config_set_shared(struct ccs_config *cfg, struct ccs_shared *shared);
 
 /* Where log lines go, and the most detailed level wanted. cb NULL: nowhere. */
 void ccs_config_set_log(struct ccs_config *cfg, enum ccs_level max, ccs_log_cb cb, void *arg,
@@ -173,6 +203,7 @@ int64_t ccs_cred_not_after(const struct ccs_cred *cred);  /* Unix seconds */
 enum ccs_result {
     CCS_RESULT_NONE,    /* nothing was served from a store */
     CCS_RESULT_HIT,     /* from this process's memory */
+    CCS_RESULT_SHARED,  /* from the memory that all processes share */
     CCS_RESULT_LOADED,  /* read from the store for this request, or for one it waited with */
     CCS_RESULT_STALE,   /* from memory, while the store does not answer */
     CCS_RESULT_FALLBACK /* the server's own certificate, by unknown_name fallback */
@@ -246,8 +277,16 @@ struct ccs_stats {
     uint64_t cached;      /* credentials held now */
     uint64_t waiting;     /* requests waiting now */
     uint64_t store_down;  /* 1 while the store does not answer */
+    uint64_t shared;      /* loads that the memory shared by all processes answered */
 };
 void ccs_stats_get(const struct ccs *ccs, struct ccs_stats *out, size_t size);
+
+/*
+ * The state of the store, and what all processes that share its memory have counted, as one JSON
+ * object. Writes at most size octets, a NUL among them, and returns how many it takes without the
+ * NUL, as snprintf() does; NULL with size 0 allowed. Does no I/O. Holds nothing secret.
+ */
+size_t ccs_status_json(const struct ccs *ccs, char *buf, size_t size);
 
 #ifdef __cplusplus
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum kind { KIND_LOCATION, KIND_FILE, KIND_TIME, KIND_COUNT, KIND_CHOICE, KIND_HOST };
+enum kind { KIND_LOCATION, KIND_FILE, KIND_TIME, KIND_COUNT, KIND_SIZE, KIND_CHOICE, KIND_HOST };
 enum scope { SCOPE_STORE, SCOPE_SITE };
 
 struct setting {
@@ -28,7 +28,8 @@ static const struct setting settings[] = {
 
 static void print_value(const struct setting *s)
 {
-    static const char *const words[] = {"*folder*", "*file*", "*time*", "*number*", "", "*host*"};
+    static const char *const words[] = {"*folder*", "*file*", "*time*", "*number*",
+                                        "*size*",   "",       "*host*"};
 
     fputs(words[s->kind], stdout);
     for (const char *p = s->choices, *end; p != NULL; p = *end ? end + 1 : NULL) {
@@ -45,6 +46,10 @@ static void print_limit(const struct setting *s, int64_t n)
     } times[] = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
     size_t i = 0;
 
+    if (s->kind == KIND_SIZE) {
+        printf(n >= 1 << 30 ? "%" PRId64 "g" : "%" PRId64 "m", n >= 1 << 30 ? n >> 30 : n >> 20);
+        return;
+    }
     if (s->kind == KIND_COUNT || n == 0) {
         printf("%" PRId64, n);
         return;
@@ -80,7 +85,7 @@ int main(void)
         else
             fputs(" | – | ", stdout);
         print_text(s->help);
-        if (s->kind == KIND_TIME || s->kind == KIND_COUNT) {
+        if (s->kind == KIND_TIME || s->kind == KIND_COUNT || s->kind == KIND_SIZE) {
             fputs(" From ", stdout);
             print_limit(s, s->min);
             fputs(" to ", stdout);

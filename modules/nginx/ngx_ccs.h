@@ -45,6 +45,7 @@ typedef struct {
 #define NGX_CCS_FILE     1
 #define NGX_CCS_TIME     0
 #define NGX_CCS_COUNT    0
+#define NGX_CCS_SIZE     0
 #define NGX_CCS_CHOICE   0
 #define NGX_CCS_HOST     0
 
@@ -82,10 +83,22 @@ ngx_int_t ngx_ccs_site_add(ngx_conf_t *cf, ngx_ccs_conf_t *conf, ngx_array_t *si
 ngx_int_t ngx_ccs_attach(ngx_conf_t *cf, SSL_CTX *ctx, ngx_ccs_conf_t *conf,
                          struct ccs_gate_host *host);
 
+/*
+ * The zone of shared memory of a module's sites, in *out; NULL there if there are none. name and
+ * tag: as for ngx_shared_memory_add(). At configuration time; the memory is there from init module
+ * on, when ngx_ccs_zone_use() gives it to the sites.
+ */
+ngx_int_t ngx_ccs_zone_add(ngx_conf_t *cf, ngx_array_t *sites, const char *name, void *tag,
+                           ngx_shm_zone_t **out);
+void ngx_ccs_zone_use(ngx_shm_zone_t *shm_zone, ngx_array_t *sites);
+
 /* For the life of a cycle. sites may be empty. */
-ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites);
+ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zone_t *zone);
 ngx_int_t ngx_ccs_init_process(ngx_cycle_t *cycle, ngx_array_t *sites);
 void ngx_ccs_exit_process(ngx_array_t *sites);
+
+/* The open instances of this worker, from 0 on; NULL after the last. */
+struct ccs *ngx_ccs_instance(ngx_uint_t i);
 
 /* Variables; NGX_CCS_VARIABLES is their table for the type and flags given. */
 enum { NGX_CCS_VAR_RESULT, NGX_CCS_VAR_FILE, NGX_CCS_VAR_NOT_AFTER };

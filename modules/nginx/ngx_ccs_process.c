@@ -70,12 +70,14 @@ static ngx_err_t ngx_ccs_probe(ngx_cycle_t *cycle, const char *path)
     return NGX_ETIMEDOUT;
 }
 
-ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites)
+ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zone_t *zone)
 {
     ngx_ccs_conf_t **conf = sites->elts;
 
-    if (!ngx_test_config)
+    if (!ngx_test_config) {
+        ngx_ccs_zone_use(zone, sites);
         return NGX_OK;
+    }
     for (ngx_uint_t i = 0; i < sites->nelts; i++) {
         const char *store = ccs_config_get(conf[i]->config, "store");
         ngx_uint_t known = 0;
@@ -235,4 +237,13 @@ void ngx_ccs_exit_process(ngx_array_t *sites)
     for (ngx_uint_t i = 0; ngx_ccs_ninstances > 0 && i < sites->nelts; i++)
         ccs_site_bind(conf[i]->site, NULL);
     ngx_ccs_ninstances = 0;
+}
+
+struct ccs *ngx_ccs_instance(ngx_uint_t i)
+{
+    for (ngx_uint_t k = 0; k < ngx_ccs_ninstances; k++) {
+        if (ngx_ccs_instances[k].ccs != NULL && i-- == 0)
+            return ngx_ccs_instances[k].ccs;
+    }
+    return NULL;
 }

@@ -4,6 +4,8 @@
 #include <nginx.h>
 #include <ngx_http.h>
 
+#include "ngx_http_ccs_status.h"
+
 #if !(NGX_HTTP_SSL)
 #error "The ccs module needs an nginx configured with --with-http_ssl_module"
 #endif
@@ -14,7 +16,8 @@ typedef struct {
      * from the moment before.
      */
     ngx_http_ssl_srv_conf_t *outer;
-    ngx_array_t sites; /* of ngx_ccs_conf_t * */
+    ngx_array_t sites;    /* of ngx_ccs_conf_t * */
+    ngx_shm_zone_t *zone; /* NULL without sites */
 } ngx_http_ccs_main_conf_t;
 
 extern ngx_module_t ngx_http_ccs_module;
@@ -32,6 +35,8 @@ static ngx_command_t ngx_http_ccs_commands[] = {
     {ngx_string("ccs"), NGX_HTTP_CCS_LEVELS | NGX_CONF_FLAG, ngx_ccs_set_enable,
      NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},
 #include <ccs/settings.def>
+    {ngx_string("ccs_status"), NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+     ngx_http_ccs_set_status, 0, 0, NULL},
     ngx_null_command};
 #undef CCS_SETTING
 
@@ -240,23 +245,30 @@ static ngx_int_t ngx_http_ccs_postconfiguration(ngx_conf_t *cf)
             ngx_ccs_attach(cf, ctx, ngx_http_ccs_conf_of(server[i]), &host) != NGX_OK)
             return NGX_ERROR;
     }
-    return NGX_OK;
+    return ngx_ccs_zone_add(cf, &main->sites, "ccs_http", &ngx_http_ccs_module, &main->zone);
 }
 
 /* -- life of a cycle ----------------------------------------------------------------------- */
 
+/* NULL in a cycle without http{}. */
+static ngx_http_ccs_main_conf_t *ngx_http_ccs_main(ngx_cycle_t *cycle)
+{
+    return ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ccs_module);
+}
+
 static ngx_array_t *ngx_http_ccs_sites(ngx_cycle_t *cycle)
 {
     static ngx_array_t none;
-    ngx_http_ccs_main_conf_t *main = ngx_http_cycle_get_module_main_conf(cycle,
-                                                                         ngx_http_ccs_module);
+    ngx_http_ccs_main_conf_t *main = ngx_http_ccs_main(cycle);
 
     return main ? &main->sites : &none;
 }
 
 static ngx_int_t ngx_http_ccs_init_module(ngx_cycle_t *cycle)
 {
-    return ngx_ccs_init_module(cycle, ngx_http_ccs_sites(cycle));
+    ngx_http_ccs_main_conf_t *main = ngx_http_ccs_main(cycle);
+
+    return ngx_ccs_init_module(cycle, ngx_http_ccs_sites(cycle), main ? main->zone : NULL);
 }
 
 static ngx_int_t ngx_http_ccs_init_process(ngx_cycle_t *cycle)

@@ -23,6 +23,7 @@ typedef ngx_stream_ssl_conf_t ngx_stream_ccs_ssl_conf_t;
 typedef struct {
     ngx_stream_ccs_ssl_conf_t *outer; /* what stream{} itself says about TLS */
     ngx_array_t sites;                /* of ngx_ccs_conf_t * */
+    ngx_shm_zone_t *zone;             /* NULL without sites */
 } ngx_stream_ccs_main_conf_t;
 
 extern ngx_module_t ngx_stream_ccs_module;
@@ -243,23 +244,30 @@ static ngx_int_t ngx_stream_ccs_postconfiguration(ngx_conf_t *cf)
         if (ngx_ccs_attach(cf, ctx, ngx_stream_ccs_conf_of(server[i]), &host) != NGX_OK)
             return NGX_ERROR;
     }
-    return NGX_OK;
+    return ngx_ccs_zone_add(cf, &main->sites, "ccs_stream", &ngx_stream_ccs_module, &main->zone);
 }
 
 /* -- life of a cycle ----------------------------------------------------------------------- */
 
+/* NULL in a cycle without stream{}. */
+static ngx_stream_ccs_main_conf_t *ngx_stream_ccs_main(ngx_cycle_t *cycle)
+{
+    return ngx_stream_cycle_get_module_main_conf(cycle, ngx_stream_ccs_module);
+}
+
 static ngx_array_t *ngx_stream_ccs_sites(ngx_cycle_t *cycle)
 {
     static ngx_array_t none;
-    ngx_stream_ccs_main_conf_t *main = ngx_stream_cycle_get_module_main_conf(cycle,
-                                                                             ngx_stream_ccs_module);
+    ngx_stream_ccs_main_conf_t *main = ngx_stream_ccs_main(cycle);
 
     return main ? &main->sites : &none;
 }
 
 static ngx_int_t ngx_stream_ccs_init_module(ngx_cycle_t *cycle)
 {
-    return ngx_ccs_init_module(cycle, ngx_stream_ccs_sites(cycle));
+    ngx_stream_ccs_main_conf_t *main = ngx_stream_ccs_main(cycle);
+
+    return ngx_ccs_init_module(cycle, ngx_stream_ccs_sites(cycle), main ? main->zone : NULL);
 }
 
 static ngx_int_t ngx_stream_ccs_init_process(ngx_cycle_t *cycle)

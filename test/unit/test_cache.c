@@ -19,7 +19,9 @@
 
 static int setup(void **state)
 {
-    *state = ccs_cache_new(PARSED, FAILURES);
+    static const struct ccs_siphash_key key = {1, 2};
+
+    *state = ccs_cache_new(PARSED, FAILURES, &key);
     return *state == NULL;
 }
 
@@ -72,7 +74,7 @@ static void put_failure(struct ccs_cache *cache, const char *stem, int code, int
 
     ccs_error_set(&error, code, "%s failed", stem);
     assert_int_equal(
-        ccs_cache_put_failure(cache, stem, hash_of(cache, stem), &error, &stamp, until), CCS_OK);
+        ccs_cache_put_failure(cache, stem, hash_of(cache, stem), &error, &stamp, until, 7), CCS_OK);
 }
 
 static struct ccs_failure *failure(struct ccs_cache *cache, const char *stem)

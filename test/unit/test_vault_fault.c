@@ -4,81 +4,11 @@
  * answers, and nothing is lost but what was being written. And then the one that cleans up is
  * killed at every place as well.
  */
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "vault_fault_kit.h"
 
-#include <cmocka.h>
-
-#include "vault_rooms.h"
-
-#define SIZE      ((size_t)1024 * 1024)
-#define STORE     7
-#define OTHERS    10
-#define POINTS    64
-#define POINT_LEN 32
-#define LATER     (INT64_MAX / 2)
-
-/* -- dying --------------------------------------------------------------------------------- */
-
-static int countdown; /* of this process: the how manieth fault point is its last; 0: none */
-
-/* Shared: where processes died. */
-static struct seen {
-    char points[POINTS][POINT_LEN];
-    size_t count;
-    unsigned deaths;
-    char last[POINT_LEN];
-} * seen;
-
-static void note_point(const char *point)
-{
-    for (size_t i = 0; i < seen->count; i++) {
-        if (strcmp(seen->points[i], point) == 0)
-            return;
-    }
-    if (seen->count < POINTS)
-        snprintf(seen->points[seen->count++], POINT_LEN, "%s", point);
-}
-
-void ccs_fault(const char *point)
-{
-    if (countdown == 0 || --countdown > 0)
-        return;
-    note_point(point);
-    snprintf(seen->last, sizeof(seen->last), "%s", point);
-    seen->deaths++;
-    raise(SIGKILL);
-}
-
-/* -- the world ----------------------------------------------------------------------------- */
-
-static void *memory;
-static struct ccs_layout world;
-
-static void make_world(void)
-{
-    struct ccs_error err;
-
-    assert_int_equal(ccs_arena_map(SIZE, &memory, &err), CCS_OK);
-    assert_int_equal(ccs_layout_format(memory, SIZE, 0, &world, &err), CCS_OK);
-}
-
-static void end_world(void)
-{
-    ccs_layout_wipe(&world);
-    ccs_arena_unmap(memory, SIZE);
-}
+#define STORE  7
+#define OTHERS 10
+#define LATER  (INT64_MAX / 2)
 
 static struct ccs_vault_key key_of(const char *stem)
 {
@@ -410,26 +340,6 @@ static const struct scenario scenarios[] = {
     {"release", prepare_new, victim_release, check_released},
 };
 
-/* Runs a victim that dies at the given fault point; true if it did. */
-static bool dies(void (*victim)(void), int at)
-{
-    pid_t pid = fork();
-    int status;
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        countdown = at;
-        victim();
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (WIFSIGNALED(status))
-        assert_int_equal(WTERMSIG(status), SIGKILL);
-    else
-        assert_int_equal(WEXITSTATUS(status), 0);
-    return WIFSIGNALED(status);
-}
-
 static void victim_looker(void)
 {
     struct ccs_vault_key key = key_of(STEM);
@@ -510,169 +420,33 @@ static void every_point(void **state)
     }
 }
 
-/* -- the smaller rooms --------------------------------------------------------------------- */
-
-static const uint8_t der_a[] = "not really a certificate, but octets", der_b[] = "others";
-
-static void victim_intermediate(void)
-{
-    uint32_t id;
-
-    (void)ccs_intermediates_add(world.intermediates, der_b, sizeof(der_b), &id);
-}
-
-static void intermediates(void **state)
-{
-    bool died = true;
-
-    (void)state;
-    for (int at = 1; died; at++) {
-        const uint8_t *der;
-        uint32_t a, a2, b;
-        size_t len;
-
-        make_world();
-        assert_int_equal(ccs_intermediates_add(world.intermediates, der_a, sizeof(der_a), &a),
-                         CCS_OK);
-        died = dies(victim_intermediate, at);
-        assert_int_equal(ccs_intermediates_add(world.intermediates, der_b, sizeof(der_b), &b),
-                         CCS_OK);
-        assert_int_equal(ccs_intermediates_add(world.intermediates, der_a, sizeof(der_a), &a2),
-                         CCS_OK);
-        assert_int_equal(a, a2);
-        assert_int_equal(ccs_intermediates_get(world.intermediates, a, &der, &len), CCS_OK);
-        assert_int_equal(len, sizeof(der_a));
-        assert_memory_equal(der, der_a, len);
-        assert_int_equal(ccs_intermediates_get(world.intermediates, b, &der, &len), CCS_OK);
-        assert_memory_equal(der, der_b, len);
-        assert_int_equal(ccs_intermediates_count(world.intermediates), 2);
-        end_world();
-    }
-}
-
-static void victim_lease(void)
-{
-    struct ccs_lease lease;
-
-    (void)ccs_lease_take(world.leases, STORE, 2, 10000, &lease);
-}
-
-static void leases(void **state)
-{
-    bool died = true;
-
-    (void)state;
-    for (int at = 1; died; at++) {
-        struct ccs_lease old, lease, other;
-
-        make_world();
-        assert_int_equal(ccs_lease_take(world.leases, STORE, 1, 9000, &old), CCS_OK);
-        assert_int_equal(ccs_lease_take(world.leases, STORE + 1, 1, 9000, &other), CCS_OK);
-        died = dies(victim_lease, at);
-        /* Whatever the newer one had come to, the old one has it no longer. */
-        assert_false(ccs_lease_check(world.leases, &old));
-        assert_true(ccs_lease_check(world.leases, &other));
-        assert_int_equal(ccs_lease_take(world.leases, STORE, 2, 20000, &lease), CCS_OK);
-        assert_true(ccs_lease_check(world.leases, &lease));
-        assert_int_equal(ccs_lease_take(world.leases, STORE, 2, 20001, &old), CCS_PENDING);
-        end_world();
-    }
-}
-
-static struct ccs_counters_slot *leaver;
-static uint64_t leaver_incarnation;
-
-static void victim_leave(void)
-{
-    ccs_counters_leave(world.counters, leaver, leaver_incarnation);
-}
-
-static void victim_join(void)
-{
-    uint64_t incarnation;
-
-    ccs_counters_gauge(ccs_counters_join(world.counters, &incarnation), 0, 5);
-}
-
-static void counters(void **state)
-{
-    void (*const victims[])(void) = {victim_leave, victim_join};
-
-    (void)state;
-    for (size_t i = 0; i < CCS_ARRAY_LEN(victims); i++) {
-        bool died = true;
-
-        for (int at = 1; died; at++) {
-            struct ccs_counters_sum sum;
-            uint64_t incarnation;
-            struct ccs_counters_slot *slot;
-
-            make_world();
-            leaver = ccs_counters_join(world.counters, &leaver_incarnation);
-            ccs_counters_add(leaver, 0, 41);
-            ccs_counters_gauge(leaver, 0, 3);
-            died = dies(victims[i], at);
-            ccs_counters_read(world.counters, &sum);
-            assert_int_equal(sum.own[0], 41);
-            assert_true(sum.gauges[0] == 3 || sum.gauges[0] == 0);
-            slot = ccs_counters_join(world.counters, &incarnation);
-            assert_int_not_equal(incarnation, 0);
-            ccs_counters_add(slot, 0, 1);
-            ccs_counters_read(world.counters, &sum);
-            assert_int_equal(sum.own[0], 42);
-            ccs_counters_leave(world.counters, slot, incarnation);
-            ccs_counters_leave(world.counters, leaver, leaver_incarnation);
-            ccs_counters_read(world.counters, &sum);
-            assert_int_equal(sum.own[0], 42);
-            assert_int_equal(sum.gauges[0], 0);
-            assert_int_equal(sum.processes, 0);
-            end_world();
-        }
-    }
-}
-
 /* Every fault point that is written down in lib/ was somebody's last. */
 static void all_points_seen(void **state)
 {
-    static const char *const points[] = {
-        "claim.take",
-        "claim.taken",
-        "claim.released",
-        "bell.ring",
-        "pool.chain",
-        "pool.give",
-        "pool.copy",
-        "pool.remove.marked",
-        "pool.remove.unlinked",
-        "pool.remove.told",
-        "pool.remove.done",
-        "pool.put.marked",
-        "pool.put.described",
-        "pool.put.filled",
-        "pool.put.fresh",
-        "pool.put.linked",
-        "pool.put.told",
-        "pool.recover.fresh",
-        "pool.recover.settled",
-        "pool.recover.drop",
-        "pool.recover.slots",
-        "pool.recover.blocks",
-        "vault.died",
-        "vault.repaired",
-        "lease.void",
-        "lease.store",
-        "lease.filled",
-        "lease.taken",
-        "counters.cleared",
-        "counters.folded",
-        "counters.summed",
-        "counters.switched",
-        "counters.joining",
-        "counters.joined",
-        "intermediates.copied",
-        "intermediates.described",
-        "intermediates.added",
-    };
+    static const char *const points[] = {"claim.take",
+                                         "claim.taken",
+                                         "claim.released",
+                                         "bell.ring",
+                                         "pool.chain",
+                                         "pool.give",
+                                         "pool.copy",
+                                         "pool.remove.marked",
+                                         "pool.remove.unlinked",
+                                         "pool.remove.told",
+                                         "pool.remove.done",
+                                         "pool.put.marked",
+                                         "pool.put.described",
+                                         "pool.put.filled",
+                                         "pool.put.fresh",
+                                         "pool.put.linked",
+                                         "pool.put.told",
+                                         "pool.recover.fresh",
+                                         "pool.recover.settled",
+                                         "pool.recover.drop",
+                                         "pool.recover.slots",
+                                         "pool.recover.blocks",
+                                         "vault.died",
+                                         "vault.repaired"};
 
     (void)state;
     for (size_t i = 0; i < CCS_ARRAY_LEN(points); i++) {
@@ -690,8 +464,8 @@ static void all_points_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_point), cmocka_unit_test(intermediates),   cmocka_unit_test(leases),
-        cmocka_unit_test(counters),    cmocka_unit_test(all_points_seen),
+        cmocka_unit_test(every_point),
+        cmocka_unit_test(all_points_seen),
     };
     int rv;
 
