@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "report.h"
 #include "tmp.h"
 
 #define HTTP_MAX 16384
@@ -199,14 +200,10 @@ void ccs_bench_load(const struct ccs_load_spec *spec, struct ccs_load_result *re
 
     if (ccs_load_run(spec, result) != 0)
         ccs_bench_fail("the load did not run");
-    if (c->ends[CCS_CONN_SERVED] != c->begun || c->begun == 0)
-        ccs_bench_fail("of %llu handshakes %llu were served, %llu with a wrong certificate%s%s, "
-                       "%llu refused by an alert, %llu timed out",
-                       (unsigned long long)c->begun, (unsigned long long)c->ends[CCS_CONN_SERVED],
-                       (unsigned long long)c->ends[CCS_CONN_WRONG],
-                       result->wrong_name[0] != '\0' ? " as for " : "", result->wrong_name,
-                       (unsigned long long)c->ends[CCS_CONN_ALERT],
-                       (unsigned long long)c->ends[CCS_CONN_TIMEOUT]);
+    if (c->ends[CCS_CONN_SERVED] == c->begun && c->begun > 0)
+        return;
+    ccs_report_table(stderr, result);
+    ccs_bench_fail("not all of the handshakes on port %d were served", spec->port);
 }
 
 void ccs_bench_visit(const struct ccs_nginx *server, const struct ccs_names *names, uint64_t first,

@@ -43,6 +43,7 @@ int main(int argc, char **argv)
          .names = &cold,
          .rate = rate,
          .fresh = 1,
+         .settle = 1,
          .next = hot.count},
     };
     const struct ccs_victim_plan plan = {.bench = bench,

@@ -73,10 +73,9 @@ static void end_others(struct ccs_condition *c, struct ccs_bench_background *oth
     c->others.skipped += counts.skipped;
     for (int i = 0; i < CCS_CONN_ENDS; i++)
         c->others.ends[i] += counts.ends[i];
-    if (c->slow == NULL)
-        return;
-    ccs_nginx_slow(c->server, "");
-    if (!ccs_wait_until(settled, &settling, SETTLE_LIMIT_MS))
+    if (c->slow != NULL)
+        ccs_nginx_slow(c->server, "");
+    if (c->settle && !ccs_wait_until(settled, &settling, SETTLE_LIMIT_MS))
         ccs_bench_fail("%s: the server does not recover", c->title);
 }
 

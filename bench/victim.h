@@ -17,6 +17,7 @@ struct ccs_condition {
     const struct ccs_names *names; /* what others ask for meanwhile; NULL: nobody */
     double rate;                   /* how often per second */
     int fresh;                     /* never the same name twice */
+    int settle;                    /* wait afterwards until a fresh name is served */
     const char *slow;              /* for ccs_nginx_slow(); NULL: nothing */
 
     /* results */

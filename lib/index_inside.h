@@ -130,7 +130,7 @@ int ccs_index_table_claim(struct ccs_index *index, int64_t now_ms, uint32_t *pla
 /* The slot of a name, known or gone; NULL if there is none. */
 struct ccs_index_slot *ccs_index_table_find(struct ccs_index *index, uint64_t hash);
 
-/* A new slot, with this word. CCS_OK, CCS_ETOOBIG, CCS_ENOMEM. */
+/* For a name that is not there: a slot with this word. CCS_OK, CCS_ETOOBIG, CCS_ENOMEM. */
 int ccs_index_table_insert(struct ccs_index *index, uint64_t hash,
                            const struct ccs_index_word *word);
 
@@ -157,12 +157,14 @@ struct ccs_index_odd {
 };
 
 void ccs_index_odd_reset(struct ccs_index *index);
-/* CCS_OK (also if it is known), or CCS_ETOOBIG. */
+/* CCS_OK, or CCS_ETOOBIG. *is_new: it was not known. */
 int ccs_index_odd_add(struct ccs_index *index, uint32_t place, uint32_t epoch,
-                      const struct ccs_index_odd *odd);
+                      const struct ccs_index_odd *odd, bool *is_new);
 void ccs_index_odd_remove(struct ccs_index *index, uint32_t place, const struct ccs_index_odd *odd);
-/* Those of a place that this listing has not met, or all of them. */
-void ccs_index_odd_sweep(struct ccs_index *index, uint32_t place, uint32_t epoch, bool all);
+/* Removes those of a place that this listing has not met, and tells of each; with no function to
+ * tell, all of the place's. */
+void ccs_index_odd_sweep(struct ccs_index *index, uint32_t place, uint32_t epoch,
+                         void (*gone)(uint64_t hash, void *arg), void *arg);
 /* A holder of the lock died in the middle of a change: all are lost, reset. */
 bool ccs_index_odd_is_torn(const struct ccs_index *index);
 

@@ -154,19 +154,30 @@ static unsigned absent_kinds(const struct ccs_index_word *word, uint32_t epoch)
 }
 
 struct sweep {
+    struct ccs_index_writer *w;
     const struct ccs_index_judge *judge;
     bool remove;
-    uint64_t *went; /* hashes; room for CCS_INDEX_TOLD_MAX */
     uint64_t went_count;
-    bool *all;
+    struct {
+        uint64_t hash;
+        bool all;
+    } * went; /* room for CCS_INDEX_TOLD_MAX */
 };
 
-static void judge_name(const struct ccs_index_writer *w, struct ccs_index_slot *slot,
-                       struct sweep *s)
+static void keep_hash(struct sweep *s, uint64_t hash, bool all)
+{
+    if (s->went_count < CCS_INDEX_TOLD_MAX) {
+        s->went[s->went_count].hash = hash;
+        s->went[s->went_count].all = all;
+    }
+    s->went_count++;
+}
+
+static void judge_name(struct sweep *s, struct ccs_index_slot *slot)
 {
     const uint64_t before = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    const unsigned epoch = ccs_index_writer_place(s->w)->epoch;
     struct ccs_index_word word = ccs_index_unpack(before);
-    const unsigned epoch = ccs_index_writer_place(w)->epoch;
     const unsigned absent = absent_kinds(&word, epoch);
     unsigned gone = 0;
 
@@ -174,7 +185,7 @@ static void judge_name(const struct ccs_index_writer *w, struct ccs_index_slot *
         return;
     if (s->remove && s->judge->flush)
         gone = absent;
-    else if (s->remove && ccs_index_has_passed(word.since, w->began_ms, s->judge->apart_ms))
+    else if (s->remove && ccs_index_has_passed(word.since, s->w->began_ms, s->judge->apart_ms))
         gone = absent & word.lacking;
     if ((absent & ~gone & ~word.lacking) != 0)
         word.since = ccs_index_tick(s->judge->now_ms);
@@ -183,40 +194,50 @@ static void judge_name(const struct ccs_index_writer *w, struct ccs_index_slot *
     word.epoch = epoch;
     word.seen = word.kinds & ~word.lacking;
     if (gone != 0) {
-        word.stamp = ccs_index_table_stamp(w->index);
-        if (s->went_count < CCS_INDEX_TOLD_MAX) {
-            s->went[s->went_count] = atomic_load_explicit(&slot->hash, memory_order_relaxed);
-            s->all[s->went_count] = word.kinds == 0;
-        }
-        s->went_count++;
+        word.stamp = ccs_index_table_stamp(s->w->index);
+        keep_hash(s, atomic_load_explicit(&slot->hash, memory_order_relaxed), word.kinds == 0);
     }
     if (ccs_index_pack(&word) != before)
-        ccs_index_table_put(w->index, slot, &word);
+        ccs_index_table_put(s->w->index, slot, &word);
+}
+
+/* A stem has an odd spelling less: the file may be there in another one. */
+static void on_odd_gone(uint64_t hash, void *arg)
+{
+    struct sweep *s = arg;
+    struct ccs_index_slot *slot = ccs_index_table_find(s->w->index, hash);
+    struct ccs_index_word word;
+
+    if (slot == NULL || !ccs_index_writer_owns(s->w, slot, &word))
+        return;
+    word.stamp = ccs_index_table_stamp(s->w->index);
+    ccs_index_table_put(s->w->index, slot, &word);
+    keep_hash(s, hash, false);
 }
 
 /* Lock held. */
-static void sweep(struct ccs_index_writer *w, struct sweep *s)
+static void sweep(struct sweep *s)
 {
-    const struct ccs_index_head *head = w->index->head;
-    const uint64_t capacity = atomic_load_explicit(&head->capacity, memory_order_relaxed);
-    struct ccs_index_place *p = ccs_index_writer_place(w);
-    const bool empty = w->files == 0;
+    const struct ccs_index *index = s->w->index;
+    const uint64_t capacity = atomic_load_explicit(&index->head->capacity, memory_order_relaxed);
+    const struct ccs_index_place *p = ccs_index_writer_place(s->w);
+    const bool empty = s->w->files == 0;
     struct ccs_index_word word;
     uint64_t absent = 0;
 
     for (uint64_t i = 0; i < capacity; i++)
-        absent += ccs_index_writer_owns(w, &w->index->slots[i], &word) &&
+        absent += ccs_index_writer_owns(s->w, &index->slots[i], &word) &&
                   absent_kinds(&word, p->epoch) != 0;
-    s->remove = ccs_index_writer_may_remove(w, s->judge, absent, &empty);
+    s->remove = ccs_index_writer_may_remove(s->w, s->judge, absent, &empty);
     for (uint64_t i = 0; i < capacity && absent > 0; i++) {
-        if (ccs_index_writer_owns(w, &w->index->slots[i], &word))
-            judge_name(w, &w->index->slots[i], s);
+        if (ccs_index_writer_owns(s->w, &index->slots[i], &word))
+            judge_name(s, &index->slots[i]);
         if (i == capacity / 2)
             ccs_fault("index sweep");
     }
     /* Files that are only missing may be asked for again. */
     if (s->remove)
-        ccs_index_odd_sweep(w->index, w->place, p->epoch, false);
+        ccs_index_odd_sweep(s->w->index, s->w->place, p->epoch, on_odd_gone, s);
 }
 
 static void tell(const struct ccs_index_writer *w, const struct sweep *s,
@@ -225,7 +246,7 @@ static void tell(const struct ccs_index_writer *w, const struct sweep *s,
     size_t at = 0;
 
     for (uint64_t i = 0; told->went != NULL && i < s->went_count && i < CCS_INDEX_TOLD_MAX; i++)
-        told->went(s->went[i], s->all[i], told->arg);
+        told->went(s->went[i].hash, s->went[i].all, told->arg);
     while (told->came != NULL && at < w->came_len) {
         const char *stem = w->came_stems + at;
         const size_t len = strlen(stem);
@@ -256,7 +277,7 @@ static void fill_result(const struct ccs_index_writer *w, const struct sweep *s,
 int ccs_index_scan_end(struct ccs_index_writer *w, const struct ccs_index_judge *judge,
                        const struct ccs_index_told *told, struct ccs_index_scanned *out)
 {
-    struct sweep s = {.judge = judge};
+    struct sweep s = {.w = w, .judge = judge};
     struct ccs_index_scanned result = {0};
     struct ccs_index_place *p = ccs_index_writer_place(w);
     int rv;
@@ -266,8 +287,7 @@ int ccs_index_scan_end(struct ccs_index_writer *w, const struct ccs_index_judge 
     rv = ccs_index_scan_flush(w);
     w->open = false;
     s.went = calloc(CCS_INDEX_TOLD_MAX, sizeof(*s.went));
-    s.all = calloc(CCS_INDEX_TOLD_MAX, sizeof(*s.all));
-    if (rv == CCS_OK && (s.went == NULL || s.all == NULL))
+    if (rv == CCS_OK && s.went == NULL)
         rv = CCS_ENOMEM;
     if (rv == CCS_OK || rv == CCS_ETOOBIG)
         rv = ccs_index_writer_lock(w);
@@ -278,7 +298,7 @@ int ccs_index_scan_end(struct ccs_index_writer *w, const struct ccs_index_judge 
     } else if (atomic_load_explicit(&p->breaks, memory_order_relaxed) != w->breaks) {
         rv = CCS_EBUSY;
     } else {
-        sweep(w, &s);
+        sweep(&s);
         atomic_store_explicit(&p->listed_ms, w->began_ms, memory_order_relaxed);
         atomic_store_explicit(&p->used_ms, judge->now_ms, memory_order_relaxed);
         ccs_index_table_set_state(w->index, w->place, CCS_INDEX_READY);
@@ -291,6 +311,5 @@ int ccs_index_scan_end(struct ccs_index_writer *w, const struct ccs_index_judge 
         *out = result;
 out:
     free(s.went);
-    free(s.all);
     return rv;
 }

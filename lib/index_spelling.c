@@ -136,13 +136,14 @@ static struct record *find(const struct ccs_index *index, uint32_t place,
 }
 
 int ccs_index_odd_add(struct ccs_index *index, uint32_t place, uint32_t epoch,
-                      const struct ccs_index_odd *odd)
+                      const struct ccs_index_odd *odd, bool *is_new)
 {
     struct ccs_index_spellings *s = &index->head->spellings;
     const uint32_t size = record_size(odd->len);
     struct record *r = find(index, place, odd);
     uint32_t *bucket;
 
+    *is_new = false;
     if (r != NULL) {
         r->epoch = (uint8_t)(epoch & CCS_INDEX_EPOCH_MASK);
         return CCS_OK;
@@ -167,6 +168,7 @@ int ccs_index_odd_add(struct ccs_index *index, uint32_t place, uint32_t epoch,
     s->used += size;
     count_odd(index, place, 1);
     end(index);
+    *is_new = true;
     return CCS_OK;
 }
 
@@ -188,7 +190,8 @@ void ccs_index_odd_remove(struct ccs_index *index, uint32_t place, const struct 
     }
 }
 
-void ccs_index_odd_sweep(struct ccs_index *index, uint32_t place, uint32_t epoch, bool all)
+void ccs_index_odd_sweep(struct ccs_index *index, uint32_t place, uint32_t epoch,
+                         void (*gone)(uint64_t hash, void *arg), void *arg)
 {
     struct ccs_index_spellings *s = &index->head->spellings;
     uint32_t size;
@@ -198,8 +201,12 @@ void ccs_index_odd_sweep(struct ccs_index *index, uint32_t place, uint32_t epoch
         struct record *r = record_at(index, at);
 
         size = record_size(r->len);
-        if (!r->dead && r->place == place && (all || r->epoch != (epoch & CCS_INDEX_EPOCH_MASK)))
-            bury(index, r);
+        if (r->dead || r->place != place ||
+            (gone != NULL && r->epoch == (epoch & CCS_INDEX_EPOCH_MASK)))
+            continue;
+        bury(index, r);
+        if (gone != NULL)
+            gone(r->hash, arg);
     }
     if (s->dead > 0)
         compact(index);

@@ -156,7 +156,7 @@ static void repair(struct ccs_index *index)
     for (uint32_t i = 0; i < CCS_INDEX_STORES_MAX; i++) {
         if (atomic_load_explicit(&head->places[i].state, memory_order_relaxed) == CCS_INDEX_NONE &&
             load_u64(&head->places[i].odd) > 0)
-            ccs_index_odd_sweep(index, i, 0, true);
+            ccs_index_odd_sweep(index, i, 0, NULL, NULL);
     }
 }
 
@@ -195,7 +195,7 @@ void ccs_index_table_clear(struct ccs_index *index, uint32_t place)
         if (w.kinds != 0 && w.place == place && load_u64(&slot->hash) != 0)
             ccs_index_table_put(index, slot, &none);
     }
-    ccs_index_odd_sweep(index, place, 0, true);
+    ccs_index_odd_sweep(index, place, 0, NULL, NULL);
 }
 
 static bool is_idle(const struct ccs_index_place *p, int64_t now_ms)
@@ -344,20 +344,25 @@ static int rebuild(struct ccs_index *index, uint64_t capacity)
     return CCS_OK;
 }
 
-/* Makes sure that one more slot may be used. */
-static int make_room(struct ccs_index *index)
+/* Makes sure that one more name may be there. */
+static int make_room_for_name(struct ccs_index *index)
 {
-    struct ccs_index_head *head = index->head;
-    uint64_t next;
+    const struct ccs_index_head *head = index->head;
 
-    if (head->names + 1 > names_limit(head->slots_max)) {
-        release_idle(index, ccs_now_ms());
-        if (head->names + 1 > names_limit(head->slots_max))
-            return CCS_ETOOBIG;
-    }
-    if (head->used + 1 <= used_limit(load_u64(&head->capacity), head->slots_max))
+    if (head->names < names_limit(head->slots_max))
         return CCS_OK;
-    next = head->names * 2 > CAPACITY_MIN ? head->names * 2 : CAPACITY_MIN;
+    release_idle(index, ccs_now_ms());
+    return head->names < names_limit(head->slots_max) ? CCS_OK : CCS_ETOOBIG;
+}
+
+/* Makes sure that one more slot may be used. */
+static int make_room_for_slot(struct ccs_index *index)
+{
+    const struct ccs_index_head *head = index->head;
+    const uint64_t next = head->names * 2 > CAPACITY_MIN ? head->names * 2 : CAPACITY_MIN;
+
+    if (head->used < used_limit(load_u64(&head->capacity), head->slots_max))
+        return CCS_OK;
     return rebuild(index, next < head->slots_max ? next : head->slots_max);
 }
 
@@ -365,12 +370,19 @@ int ccs_index_table_insert(struct ccs_index *index, uint64_t hash,
                            const struct ccs_index_word *word)
 {
     const uint64_t wanted = hash != 0 ? hash : 1;
-    const int rv = make_room(index);
+    struct ccs_index_slot *slot = ccs_index_table_find(index, hash);
     uint64_t capacity;
     uint64_t at;
+    int rv = make_room_for_name(index);
 
+    if (rv == CCS_OK && slot == NULL)
+        rv = make_room_for_slot(index);
     if (rv != CCS_OK)
         return rv;
+    if (slot != NULL) {
+        ccs_index_table_put(index, slot, word);
+        return CCS_OK;
+    }
     capacity = load_u64(&index->head->capacity);
     at = home(wanted, capacity);
     while (load_u64(&index->slots[at].hash) != 0)

@@ -147,47 +147,57 @@ static struct ccs_index_odd odd_of(const struct ccs_index_found *f)
     };
 }
 
+/* Keeps an odd spelling; true if it was not known. */
+static bool add_odd(struct ccs_index_writer *w, const struct ccs_index_found *f)
+{
+    struct ccs_index_place *p = ccs_index_writer_place(w);
+    const struct ccs_index_odd odd = odd_of(f);
+    bool is_new;
+
+    if (ccs_index_odd_add(w->index, w->place, p->epoch, &odd, &is_new) != CCS_OK)
+        atomic_store_explicit(&p->odd_left_out,
+                              atomic_load_explicit(&p->odd_left_out, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    return is_new;
+}
+
 int ccs_index_writer_add(struct ccs_index_writer *w, const struct ccs_index_found *f, bool changed,
                          bool *came)
 {
-    struct ccs_index *index = w->index;
-    struct ccs_index_place *p = ccs_index_writer_place(w);
+    const struct ccs_index_place *p = ccs_index_writer_place(w);
     const unsigned kind = 1u << f->kind;
-    struct ccs_index_slot *slot = ccs_index_table_find(index, f->hash);
+    const bool first = w->open && w->first;
+    struct ccs_index_slot *slot = ccs_index_table_find(w->index, f->hash);
     struct ccs_index_word word = {0};
-    struct ccs_index_odd odd;
+    bool known;
 
     *came = false;
     if (slot != NULL)
         word = ccs_index_unpack(atomic_load_explicit(&slot->word, memory_order_relaxed));
+    known = word.kinds != 0;
     /* The same hash in another store: only that no name of ours may seem absent matters. */
-    if (word.kinds != 0 && word.place != w->place)
+    if (known && word.place != w->place)
         return CCS_OK;
     *came = (word.kinds & kind) == 0 || (word.lacking & kind) != 0;
-    if (word.epoch != p->epoch || word.kinds == 0) {
+    if (f->odd && add_odd(w, f))
+        *came = true;
+    if (!known || word.epoch != p->epoch) {
         word.seen = 0;
         /* What happened before a first listing, nobody knows. */
-        if (w->open && w->first)
+        if (first)
             word.stamp = w->stamp;
     }
-    if (changed || word.stamp == 0 || (*came && !(w->open && w->first)))
-        word.stamp = ccs_index_table_stamp(index);
+    if (changed || word.stamp == 0 || (*came && !first))
+        word.stamp = ccs_index_table_stamp(w->index);
     word.place = w->place;
     word.epoch = p->epoch;
     word.seen |= kind;
     word.kinds |= kind;
     word.lacking &= ~kind;
     word.odd = word.odd || f->odd;
-    if (f->odd) {
-        odd = odd_of(f);
-        if (ccs_index_odd_add(index, w->place, p->epoch, &odd) != CCS_OK)
-            atomic_store_explicit(&p->odd_left_out,
-                                  atomic_load_explicit(&p->odd_left_out, memory_order_relaxed) + 1,
-                                  memory_order_relaxed);
-    }
-    if (slot == NULL)
-        return ccs_index_table_insert(index, f->hash, &word);
-    ccs_index_table_put(index, slot, &word);
+    if (!known)
+        return ccs_index_table_insert(w->index, f->hash, &word);
+    ccs_index_table_put(w->index, slot, &word);
     return CCS_OK;
 }
 

@@ -32,7 +32,11 @@ void ccs_notify_clear(struct ccs_notify *n)
 {
     eventfd_t value;
 
-    /* The flag goes down first: work that comes from here on raises the fd again. */
-    atomic_store(&n->raised, false);
+    /*
+     * The flag goes down last. A raise in between finds it up and does nothing, but its work was
+     * queued before, and whoever clears looks for work next. The other way round its write could be
+     * read away here while the flag stays up, and the fd would never be readable again.
+     */
     (void)!eventfd_read(n->fd, &value);
+    atomic_store(&n->raised, false);
 }

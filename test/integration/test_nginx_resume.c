@@ -170,7 +170,7 @@ static void after_reload(void **state)
         spec.session = session;
         assert_true(ccs_tls_client_once(&spec, &result, NULL));
         assert_true(result.resumed);
-        assert_string_equal(result.body, "LOADED r");
+        assert_string_equal(result.body, "SHARED r");
         SSL_SESSION_free(session);
     }
 }
@@ -248,7 +248,7 @@ static void early_data(void **state)
         assert_true(result.resumed);
         assert_true(result.early_accepted);
         assert_int_equal(result.status, 200);
-        assert_string_equal(result.body, cold ? "LOADED a.test.pfx" : "HIT a.test.pfx");
+        assert_string_equal(result.body, cold ? "SHARED a.test.pfx" : "HIT a.test.pfx");
         SSL_SESSION_free(session);
     }
     /* Early data for another host is not taken, and comes again after the handshake. */

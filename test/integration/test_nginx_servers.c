@@ -175,11 +175,12 @@ static void client_certificates(void **state)
     char a[65];
 
     ccs_pki_pem_cert(farm->ca->intermediate, farm->tmp.path, "clients.crt");
+    ccs_pki_pem_cert(farm->ca->root, farm->tmp.path, "root.crt");
     ccs_pki_issue(farm->ca, &client, &leaf);
     ccs_farm_put(farm, "a.test.pfx", "a.test", a);
     ccs_farm_run(farm, CCS_FARM_TLS CCS_FARM_STORE
                  "ssl_client_certificate @DIR@/clients.crt; ssl_verify_client on;\n"
-                 "ssl_trusted_certificate @DIR@/clients.crt; ssl_verify_depth 3;\n"
+                 "ssl_trusted_certificate @DIR@/root.crt; ssl_verify_depth 3;\n"
                  "server { listen @PORT1@ ssl; return 200 \"$ssl_client_verify $ssl_client_s_dn\"; "
                  "}\n");
     spec = ccs_farm_ask(farm, "a.test");
@@ -194,7 +195,8 @@ static void client_certificates(void **state)
         spec.cert = leaf.cert;
         spec.key = leaf.key;
         ccs_tls_client_once(&spec, &result, NULL);
-        assert_int_equal(result.end, CCS_TLS_DONE);
+        assert_string_equal(result.body, "SUCCESS CN=somebody");
+        assert_string_equal(result.fingerprint, a);
     }
     ccs_pki_leaf_clear(&leaf);
 }

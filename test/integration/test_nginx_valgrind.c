@@ -72,7 +72,7 @@ static void life(void **state)
         print_message("valgrind is not installed\n");
         skip();
     }
-    setenv("CCS_TEST_SLOW", "20", 0);
+    setenv("CCS_TEST_SLOW", "5", 0);
     ccs_tmp_print(farm->tmp.path, "known", known);
     snprintf(suppressions, sizeof(suppressions), "--suppressions=%s/known", farm->tmp.path);
     snprintf(log, sizeof(log), "--log-file=%s/valgrind.log", farm->tmp.path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tls_client.h"
+#include "tls_client_inside.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,175 +25,6 @@
 #include "wait.h"
 
 #define RESPONSE_MAX 65536
-
-/* OpenSSL talks to memory; what it wants to send waits in `out` until a step sends a piece. */
-struct ccs_tls_client {
-    struct ccs_tls_spec spec;
-    struct ccs_tls_result result;
-    SSL_CTX *ctx;
-    SSL *ssl;
-    BIO *from_net, *to_net; /* owned by ssl */
-    SSL_SESSION *session;
-    unsigned char *out;
-    size_t out_len, out_sent;
-    size_t whole; /* octets at the beginning that are never cut: servers want the header so */
-    unsigned char request[1024];
-    size_t request_len, request_sent;
-    unsigned char *response;
-    size_t response_len;
-    double started;
-    int fd;
-    int hello_sent; /* the first flight has gone through rewriting */
-    int received;   /* octets came from the server */
-    int eof;
-    int reset;
-};
-
-static int on_new_session(SSL *ssl, SSL_SESSION *session)
-{
-    struct ccs_tls_client *c = SSL_get_app_data(ssl);
-
-    SSL_SESSION_free(c->session);
-    c->session = session;
-    return 1;
-}
-
-static void on_info(const SSL *ssl, int where, int ret)
-{
-    struct ccs_tls_client *c = SSL_get_app_data(ssl);
-
-    if (where == SSL_CB_READ_ALERT && ret >> 8 == SSL3_AL_FATAL) {
-        c->result.alert = ret & 0xff;
-    }
-}
-
-/* Notes the leaf, and what is wrong with it, and goes on, so that a test can see what was served
- * even when a sensible client would hang up. */
-static int on_verify(int ok, X509_STORE_CTX *store)
-{
-    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct ccs_tls_client *c = SSL_get_app_data(ssl);
-    X509 *leaf = X509_STORE_CTX_get0_cert(store);
-
-    if (leaf != NULL) {
-        ccs_pki_fingerprint(leaf, c->result.fingerprint);
-    }
-    if (!ok && c->result.verify == X509_V_OK) {
-        c->result.verify = X509_STORE_CTX_get_error(store);
-    }
-    return 1;
-}
-
-static void need(int done, const char *what)
-{
-    char reason[200];
-
-    if (!done) {
-        ERR_error_string_n(ERR_peek_last_error(), reason, sizeof(reason));
-        ERR_clear_error();
-        fail_msg("TLS client, %s: %s", what, reason);
-    }
-}
-
-static void set_alpn(SSL *ssl, const char *list)
-{
-    unsigned char wire[64];
-    size_t used = 0, len;
-
-    while (*list != '\0') {
-        len = strcspn(list, ",");
-        assert_true(len > 0 && len < 32 && used + len + 1 <= sizeof(wire));
-        wire[used++] = (unsigned char)len;
-        memcpy(wire + used, list, len);
-        used += len;
-        list += len + (list[len] == ',');
-    }
-    need(SSL_set_alpn_protos(ssl, wire, (unsigned)used) == 0, "ALPN");
-}
-
-static int add_padding(SSL *ssl, unsigned type, unsigned context, const unsigned char **out,
-                       size_t *len, X509 *x, size_t index, int *alert, void *arg)
-{
-    struct ccs_tls_client *c = SSL_get_app_data(ssl);
-
-    (void)type, (void)context, (void)x, (void)index, (void)arg;
-    *out = calloc(1, c->spec.padding);
-    *len = c->spec.padding;
-    *alert = SSL_AD_INTERNAL_ERROR;
-    return *out != NULL ? 1 : -1;
-}
-
-static void free_padding(SSL *ssl, unsigned type, unsigned context, const unsigned char *out,
-                         void *arg)
-{
-    (void)ssl, (void)type, (void)context, (void)arg;
-    free((void *)(uintptr_t)out);
-}
-
-static void ctx_new(struct ccs_tls_client *c)
-{
-    const struct ccs_tls_spec *spec = &c->spec;
-    X509_STORE *store;
-
-    c->ctx = SSL_CTX_new(TLS_client_method());
-    need(c->ctx != NULL, "context");
-    SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    SSL_CTX_sess_set_new_cb(c->ctx, on_new_session);
-    SSL_CTX_set_info_callback(c->ctx, on_info);
-    need(SSL_CTX_set_min_proto_version(c->ctx, spec->min_version) &&
-             SSL_CTX_set_max_proto_version(c->ctx, spec->max_version),
-         "versions");
-    if (spec->groups != NULL) {
-        need(SSL_CTX_set1_groups_list(c->ctx, spec->groups) == 1, "groups");
-    }
-    if (spec->sigalgs != NULL) {
-        need(SSL_CTX_set1_sigalgs_list(c->ctx, spec->sigalgs) == 1, "signature algorithms");
-    }
-    if (spec->cert != NULL) {
-        need(SSL_CTX_use_certificate(c->ctx, spec->cert) == 1 &&
-                 SSL_CTX_use_PrivateKey(c->ctx, spec->key) == 1,
-             "client certificate");
-    }
-    if (spec->padding > 0) {
-        need(SSL_CTX_add_custom_ext(c->ctx, 65280, SSL_EXT_CLIENT_HELLO, add_padding, free_padding,
-                                    NULL, NULL, NULL),
-             "padding");
-    }
-    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, on_verify);
-    store = X509_STORE_new();
-    need(store != NULL && (spec->root == NULL || X509_STORE_add_cert(store, spec->root)), "root");
-    SSL_CTX_set_cert_store(c->ctx, store);
-}
-
-static void ssl_new(struct ccs_tls_client *c)
-{
-    const struct ccs_tls_spec *spec = &c->spec;
-    const char *host = spec->verify_host != NULL ? spec->verify_host : spec->sni;
-
-    c->ssl = SSL_new(c->ctx);
-    need(c->ssl != NULL, "connection");
-    SSL_set_app_data(c->ssl, c);
-    SSL_set_connect_state(c->ssl);
-    c->from_net = BIO_new(BIO_s_mem());
-    c->to_net = BIO_new(BIO_s_mem());
-    need(c->from_net != NULL && c->to_net != NULL, "memory");
-    BIO_set_mem_eof_return(c->from_net, -1);
-    SSL_set_bio(c->ssl, c->from_net, c->to_net);
-    if (spec->raw_sni != NULL) {
-        need((int)SSL_set_tlsext_host_name(c->ssl, "placeholder.invalid"), "server name");
-    } else if (spec->sni != NULL) {
-        need((int)SSL_set_tlsext_host_name(c->ssl, spec->sni), "server name");
-    }
-    if (spec->root != NULL && host != NULL) {
-        need(X509_VERIFY_PARAM_set1_host(SSL_get0_param(c->ssl), host, 0), "host to verify");
-    }
-    if (spec->alpn != NULL) {
-        set_alpn(c->ssl, spec->alpn);
-    }
-    if (spec->session != NULL) {
-        need(SSL_set_session(c->ssl, spec->session), "session");
-    }
-}
 
 static void append(struct ccs_tls_client *c, const void *data, size_t len)
 {
@@ -239,8 +70,7 @@ struct ccs_tls_client *ccs_tls_client_start(const struct ccs_tls_spec *spec)
     c->result.alert = -1;
     c->response = malloc(RESPONSE_MAX);
     assert_non_null(c->response);
-    ctx_new(c);
-    ssl_new(c);
+    ccs_tls_client_setup(c);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     assert_true(c->fd >= 0);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -287,7 +117,7 @@ static void receive(struct ccs_tls_client *c)
             return;
         }
         c->received = 1;
-        need(BIO_write(c->from_net, buf, (int)n) == (int)n, "input");
+        ccs_tls_client_need(BIO_write(c->from_net, buf, (int)n) == (int)n, "input");
     }
     if (!c->eof && errno != EAGAIN && errno != EINTR && errno != ENOTCONN) {
         c->reset = 1;

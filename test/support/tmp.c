@@ -58,7 +58,7 @@ static void remove_entries(int dirfd, int depth)
             continue;
         }
         /* What unlink refuses is a folder; a test may have closed it. */
-        (void)fchmodat(dirfd, entry->d_name, 0700, 0);
+        (void)!fchmodat(dirfd, entry->d_name, 0700, 0);
         fd = openat(dirfd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0) {
             remove_entries(fd, depth + 1);
