@@ -83,6 +83,9 @@ static int share_memory(struct ccs *ccs, struct ccs_error *err)
     ccs->layout = &ccs->shared->layout;
     ccs->store_id = ccs_shared_store_id(&ccs->settings);
     ccs->mend = ccs_shared_mend(&ccs->settings);
+    ccs->configuration = ccs->settings.configuration;
+    if (ccs->configuration == 0)
+        ccs->configuration = ccs_leases_configuration(ccs->layout->leases);
     ccs->counters = ccs_counters_join(ccs->layout->counters, &ccs->incarnation);
     return CCS_OK;
 }
@@ -179,6 +182,7 @@ void ccs_close(struct ccs *ccs)
     ended = stop_loader(ccs);
     if (!ccs_refresh_stop(ccs->refresh, CLOSE_MS))
         ended = 0;
+    ccs_lease_give(ccs->layout->leases, &ccs->lease);
     ccs_log_deliver(ccs->log, 0);
     /* A thread that hangs in the store still holds on to all of this: it is left to the process. */
     if (ended)

@@ -55,6 +55,9 @@ struct ccs {
     const struct ccs_layout *layout; /* of shared */
     uint64_t store_id;               /* says in shared memory which store it is */
     uint64_t mend;                   /* digest of what could mend a refused file */
+    uint64_t configuration;          /* number of the configuration, for the lease */
+    int64_t next_beat;
+    struct ccs_lease lease; /* zero: another process looks after the store; see upkeep.c */
     struct ccs_cache *cache;
     struct ccs_store *store;
     struct ccs_spellings *spellings;

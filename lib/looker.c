@@ -278,12 +278,15 @@ static void tick(struct ccs_refresh *r)
 static void take_hint(struct ccs_refresh *r)
 {
     struct ccs_looker *l = &r->look;
-    int hinted;
+    int hinted, distrusted;
 
     pthread_mutex_lock(&r->lock);
     hinted = r->hinted;
-    r->hinted = 0;
+    distrusted = r->distrusted;
+    r->hinted = r->distrusted = 0;
     pthread_mutex_unlock(&r->lock);
+    if (distrusted)
+        distrust_everything(r, ccs_now_ms());
     if (hinted)
         l->due_probe = ccs_earlier(l->due_probe, l->probed_at + r->times.tick / 4);
 }

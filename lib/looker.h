@@ -83,6 +83,7 @@ struct ccs_refresh {
     int64_t busy_since;
     int woken;
     int hinted;
+    int distrusted; /* everything is to be looked at anew */
 };
 
 /* -- refresh.c -- */

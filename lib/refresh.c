@@ -336,6 +336,16 @@ void ccs_refresh_wake(struct ccs_refresh *r)
     pthread_mutex_unlock(&r->lock);
 }
 
+void ccs_refresh_distrust(struct ccs_refresh *r)
+{
+    if (r == NULL)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->distrusted = 1;
+    pthread_mutex_unlock(&r->lock);
+    (void)eventfd_write(r->wake_fd, 1);
+}
+
 void ccs_refresh_hint(struct ccs_refresh *r, int code)
 {
     int news;

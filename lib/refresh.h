@@ -83,6 +83,9 @@ void ccs_refresh_wake(struct ccs_refresh *refresh);
  * Never blocks. NULL allowed. */
 void ccs_refresh_hint(struct ccs_refresh *refresh, int code);
 
+/* Any thread: what was learned so far may be out of date, so everything is looked at anew. */
+void ccs_refresh_distrust(struct ccs_refresh *refresh);
+
 /*
  * Asks it to end, and waits at most timeout_ms. 1: it ended, and everything borrowed may go. 0: it
  * hangs in the store; whatever it borrows must stay, and it ends without touching ops any more.

@@ -8,6 +8,41 @@
 #include "instance.h"
 #include "record.h"
 
+/*
+ * One process looks after the store for all that share its memory: it looks at what is cached,
+ * loads what has changed and ends failures. All others only keep themselves ready to take over;
+ * they watch, but say nothing. The callbacks below run one at a time, so the lease needs no lock of
+ * its own.
+ */
+static bool leads(const struct ccs *ccs)
+{
+    return ccs_lease_check(ccs->layout->leases, &ccs->lease);
+}
+
+static void keep_lease(struct ccs *ccs, int64_t now)
+{
+    struct ccs_leases *leases = ccs->layout->leases;
+
+    if (ccs->lease.token != 0 && ccs_lease_beat(leases, &ccs->lease, now) == CCS_OK)
+        return;
+    memset(&ccs->lease, 0, sizeof(ccs->lease));
+    /* What the last holder saw and did not get done is seen again by looking at everything. */
+    if (ccs_lease_take(leases, ccs->store_id, ccs->configuration, now, &ccs->lease) == CCS_OK)
+        ccs_refresh_distrust(ccs->refresh);
+}
+
+static int64_t on_timers(int64_t now_ms, void *arg)
+{
+    struct ccs *ccs = arg;
+    int64_t next = ccs_acquire_timers(now_ms, ccs);
+
+    if (now_ms >= ccs->next_beat) {
+        keep_lease(ccs, now_ms);
+        ccs->next_beat = now_ms + CCS_LEASE_BEAT_MS;
+    }
+    return next < ccs->next_beat ? next : ccs->next_beat;
+}
+
 /* -- what the refresher tells -------------------------------------------------------------- */
 
 static struct ccs_vault_key key_of(const struct ccs *ccs, const char *stem)
@@ -44,18 +79,22 @@ static void reload(struct ccs *ccs, const char *stem, unsigned flags)
 
 static void on_changed(const char *stem, void *arg)
 {
-    reload(arg, stem, 0);
+    if (leads(arg))
+        reload(arg, stem, 0);
 }
 
 static void on_removed(const char *stem, void *arg)
 {
-    reload(arg, stem, CCS_JOB_REMOVED);
+    if (leads(arg))
+        reload(arg, stem, CCS_JOB_REMOVED);
 }
 
 static void on_forget_failures(void *arg)
 {
     struct ccs *ccs = arg;
 
+    if (!leads(ccs))
+        return;
     ccs_vault_expire_failures(&ccs->layout->vault, ccs->store_id);
     ccs_vault_arrived(&ccs->layout->vault, ccs->store_id);
     ccs_cache_expire_failures(ccs->cache);
@@ -66,6 +105,8 @@ static size_t on_failures(void *arg)
     struct ccs *ccs = arg;
     int64_t now = ccs_now_ms();
 
+    if (!leads(ccs))
+        return 0;
     return ccs_cache_failure_count(ccs->cache, now) +
            ccs_vault_failure_count(&ccs->layout->vault, ccs->store_id, now);
 }
@@ -107,7 +148,8 @@ static size_t on_cached(struct ccs_cached_file **out, void *arg)
     struct ccs *ccs = arg;
     struct cached_files all = {0};
 
-    (void)ccs_vault_enumerate(&ccs->layout->vault, ccs->store_id, add_cached, &all);
+    if (leads(ccs))
+        (void)ccs_vault_enumerate(&ccs->layout->vault, ccs->store_id, add_cached, &all);
     *out = all.files;
     return all.count;
 }
@@ -150,7 +192,7 @@ void ccs_upkeep_ops(struct ccs *ccs, struct ccs_refresh_ops *ops)
         .cached = on_cached,
         .store_state = on_store_state,
         .expired = on_expired,
-        .timers = ccs_acquire_timers,
+        .timers = on_timers,
         .arg = ccs,
     };
 }
