@@ -112,6 +112,7 @@ static void compact(struct ccs_index *index)
             r->next = *bucket;
             *bucket = to;
             to += size;
+            ccs_fault("index spelling moved");
         }
         from += size;
     }
@@ -165,6 +166,7 @@ int ccs_index_odd_add(struct ccs_index *index, uint32_t place, uint32_t epoch,
     r->epoch = (uint8_t)(epoch & CCS_INDEX_EPOCH_MASK);
     memcpy(r->file, odd->file, odd->len);
     *bucket = s->used;
+    ccs_fault("index spelling linked");
     s->used += size;
     count_odd(index, place, 1);
     end(index);

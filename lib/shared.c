@@ -31,7 +31,7 @@ static struct ccs_shared *shared_new(void *mem, size_t size)
 
 int ccs_shared_new(size_t size, struct ccs_shared **out, struct ccs_error *err)
 {
-    struct ccs_shared *shared;
+    struct ccs_shared *shared = NULL;
     void *mem;
     int rv;
 
@@ -39,7 +39,7 @@ int ccs_shared_new(size_t size, struct ccs_shared **out, struct ccs_error *err)
     if (rv != CCS_OK)
         return rv;
     rv = ccs_shared_init(mem, size, &shared, err);
-    if (rv != CCS_OK) {
+    if (shared == NULL) {
         ccs_arena_unmap(mem, size);
         return rv;
     }

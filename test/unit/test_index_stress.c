@@ -56,9 +56,9 @@ static void *mem;
 /* -- dying --------------------------------------------------------------------------------- */
 
 static const char *const points[] = {
-    "index insert word",    "index insert hash",  "index word",  "index rebuild begin",
-    "index rebuild middle", "index rebuild end",  "index sweep", "index repair",
-    "index spelling",       "index spelling end",
+    "index insert word",    "index insert hash",  "index word",           "index rebuild begin",
+    "index rebuild middle", "index rebuild end",  "index sweep",          "index repair",
+    "index spelling",       "index spelling end", "index spelling moved", "index spelling linked",
 };
 
 static const char *deadly_point;
@@ -202,15 +202,19 @@ static int write_junk(struct ccs_index_writer *w)
 {
     const struct ccs_index_judge judge = judge_now();
     char file[64];
+    char stem[48];
     int rv = CCS_OK;
 
     for (unsigned i = 0; i < JUNK && rv == CCS_OK; i++) {
-        snprintf(file, sizeof(file), "junk%llu.example.pfx",
+        snprintf(stem, sizeof(stem), "junk%llu.example",
                  (unsigned long long)atomic_fetch_add(&stage->junk, 1));
+        snprintf(file, sizeof(file), "J%s.pfx", stem + 1);
         rv = ccs_index_note_present(w, file, strlen(file));
         if (rv == CCS_OK)
-            rv = ccs_index_note_gone(w, ccs_index_hash(w->index, file, strlen(file) - 4),
-                                     CCS_FILE_ANY, &judge, NULL);
+            rv = ccs_index_note_absent(w, file, strlen(file), judge.now_ms);
+        if (rv == CCS_OK)
+            rv = ccs_index_note_gone(w, ccs_index_hash(w->index, stem, strlen(stem)), CCS_FILE_ANY,
+                                     &judge, NULL);
         if (rv == CCS_ENOTFOUND)
             rv = CCS_OK;
     }
