@@ -111,27 +111,57 @@ static int worker_was_replaced(void *arg)
     return n == 2;
 }
 
+static void kill_worker(struct ccs_farm *farm, int which)
+{
+    struct others o = {.farm = farm};
+    pid_t pids[CCS_NGINX_WORKERS];
+
+    assert_int_equal(ccs_nginx_workers(&farm->nginx, 0, pids), 2);
+    o.dead = pids[which];
+    assert_int_equal(kill(o.dead, SIGKILL), 0);
+    assert_true(ccs_wait_until(worker_was_replaced, &o, 0));
+}
+
 static void killed_worker_loses_nothing(void **state)
 {
     struct ccs_farm *farm = *state;
     char fingerprints[HOSTS][65];
-    pid_t pids[CCS_NGINX_WORKERS];
 
     put_hosts(farm, fingerprints);
     run(farm, 2);
     ask_all(farm, fingerprints, 3);
     for (int i = 0; i < 4; i++) {
-        struct others o = {.farm = farm};
-
-        assert_int_equal(ccs_nginx_workers(&farm->nginx, 0, pids), 2);
-        o.dead = pids[i % 2];
-        assert_int_equal(kill(o.dead, SIGKILL), 0);
-        assert_true(ccs_wait_until(worker_was_replaced, &o, 0));
+        kill_worker(farm, i % 2);
         ask_all(farm, fingerprints, 2);
     }
     assert_int_equal(status_of(farm, "decodes"), HOSTS);
     assert_int_equal(status_of(farm, "store_reads"), HOSTS);
     /* The teardown would take the deaths for crashes. */
+    ccs_tmp_print(farm->nginx.dir, "error.log", "");
+}
+
+/* One worker looks after the store for both; whichever it is, the other one takes over. */
+static void renewal_is_seen_whoever_dies(void **state)
+{
+    struct ccs_farm *farm = *state;
+    struct ccs_tls_spec spec;
+    char fingerprint[65];
+
+    ccs_farm_put(farm, "a.test.pfx", "a.test", fingerprint);
+    run(farm, 2);
+    ccs_farm_wait_served(farm, "a.test", fingerprint);
+    spec = ccs_farm_ask(farm, "a.test");
+    for (int i = 0; i < 3; i++) {
+        kill_worker(farm, i % 2);
+        ccs_farm_put(farm, "a.test.pfx", "a.test", fingerprint);
+        print_message("served after %.0f ms\n", ccs_farm_wait_served(farm, "a.test", fingerprint));
+        for (int k = 0; k < 10; k++) {
+            struct ccs_tls_result result;
+
+            (void)ccs_tls_client_once(&spec, &result, NULL);
+            assert_string_equal(result.fingerprint, fingerprint);
+        }
+    }
     ccs_tmp_print(farm->nginx.dir, "error.log", "");
 }
 
@@ -179,7 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CCS_FARM_TEST(workers_share_what_they_load), CCS_FARM_TEST(reload_starts_warm),
         CCS_FARM_TEST(killed_worker_loses_nothing),  CCS_FARM_TEST(renewed_for_all_workers),
-        CCS_FARM_TEST(removed_for_all_workers),
+        CCS_FARM_TEST(removed_for_all_workers),      CCS_FARM_TEST(renewal_is_seen_whoever_dies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
