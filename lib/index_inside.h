@@ -76,6 +76,7 @@ struct ccs_index_place {
     _Atomic uint32_t state;  /* enum ccs_index_state; processes wait for it */
     _Atomic uint32_t breaks; /* how often it stopped to be READY */
     uint32_t epoch;          /* of the listing under way, or of the last one */
+    uint32_t listing;        /* one has begun and has not been ended */
     _Atomic int64_t listed_ms;
     _Atomic int64_t suspect_ms;
     _Atomic int64_t used_ms;
@@ -161,6 +162,8 @@ void ccs_index_odd_reset(struct ccs_index *index);
 int ccs_index_odd_add(struct ccs_index *index, uint32_t place, uint32_t epoch,
                       const struct ccs_index_odd *odd, bool *is_new);
 void ccs_index_odd_remove(struct ccs_index *index, uint32_t place, const struct ccs_index_odd *odd);
+/* No listing has met those of a place. */
+void ccs_index_odd_forget_seen(struct ccs_index *index, uint32_t place, uint32_t epoch);
 /* Removes those of a place that this listing has not met, and tells of each; with no function to
  * tell, all of the place's. */
 void ccs_index_odd_sweep(struct ccs_index *index, uint32_t place, uint32_t epoch,

@@ -10,6 +10,27 @@
 
 /* -- a listing ----------------------------------------------------------------------------- */
 
+/*
+ * What listings that were not ended have met does not count. Epochs are few: after some of those
+ * listings it would look as if the one under way had met it.
+ */
+static void forget_seen(const struct ccs_index_writer *w)
+{
+    const struct ccs_index *index = w->index;
+    const uint64_t capacity = atomic_load_explicit(&index->head->capacity, memory_order_relaxed);
+    const struct ccs_index_place *p = ccs_index_writer_place(w);
+    struct ccs_index_word word;
+
+    for (uint64_t i = 0; i < capacity; i++) {
+        if (ccs_index_writer_owns(w, &index->slots[i], &word)) {
+            word.seen = 0;
+            word.epoch = (p->epoch - 1) & CCS_INDEX_EPOCH_MASK;
+            ccs_index_table_put(w->index, &index->slots[i], &word);
+        }
+    }
+    ccs_index_odd_forget_seen(w->index, w->place, p->epoch);
+}
+
 int ccs_index_scan_begin(struct ccs_index_writer *w, int64_t now_ms)
 {
     struct ccs_index_place *p = ccs_index_writer_place(w);
@@ -19,6 +40,9 @@ int ccs_index_scan_begin(struct ccs_index_writer *w, int64_t now_ms)
     if (rv != CCS_OK)
         return rv;
     p->epoch = (p->epoch + 1) & CCS_INDEX_EPOCH_MASK;
+    if (p->listing)
+        forget_seen(w);
+    p->listing = 1;
     atomic_store_explicit(&p->odd_left_out, 0, memory_order_relaxed);
     atomic_store_explicit(&p->used_ms, now_ms, memory_order_relaxed);
     w->stamp = ccs_index_table_stamp(w->index);
@@ -299,6 +323,7 @@ int ccs_index_scan_end(struct ccs_index_writer *w, const struct ccs_index_judge 
         rv = CCS_EBUSY;
     } else {
         sweep(&s);
+        p->listing = 0;
         atomic_store_explicit(&p->listed_ms, w->began_ms, memory_order_relaxed);
         atomic_store_explicit(&p->used_ms, judge->now_ms, memory_order_relaxed);
         ccs_index_table_set_state(w->index, w->place, CCS_INDEX_READY);

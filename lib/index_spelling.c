@@ -192,6 +192,18 @@ void ccs_index_odd_remove(struct ccs_index *index, uint32_t place, const struct 
     }
 }
 
+void ccs_index_odd_forget_seen(struct ccs_index *index, uint32_t place, uint32_t epoch)
+{
+    const struct ccs_index_spellings *s = &index->head->spellings;
+    struct record *r;
+
+    for (uint32_t at = records_at(s); at < s->used; at += record_size(r->len)) {
+        r = record_at(index, at);
+        if (r->place == place)
+            r->epoch = (uint8_t)((epoch - 1) & CCS_INDEX_EPOCH_MASK);
+    }
+}
+
 void ccs_index_odd_sweep(struct ccs_index *index, uint32_t place, uint32_t epoch,
                          void (*gone)(uint64_t hash, void *arg), void *arg)
 {
