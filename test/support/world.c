@@ -28,6 +28,11 @@ static void keep_line(enum ccs_level level, const char *line, void *arg)
 
 struct ccs_world *ccs_world_new(const char *const *settings)
 {
+    return ccs_world_new_in(NULL, settings);
+}
+
+struct ccs_world *ccs_world_new_in(struct ccs_shared *shared, const char *const *settings)
+{
     struct ccs_world *w = calloc(1, sizeof(*w));
     struct ccs_error err;
 
@@ -44,6 +49,7 @@ struct ccs_world *ccs_world_new(const char *const *settings)
         if (ccs_config_set(w->cfg, settings[0], settings[1], &err) != CCS_OK)
             fail_msg("%s %s: %s", settings[0], settings[1], err.text);
     }
+    ccs_config_set_shared(w->cfg, shared);
     if (ccs_open_with(w->cfg, fake_store_base(w->fake), &w->ccs, &err) != CCS_OK)
         fail_msg("ccs_open_with: %s", err.text);
     return w;

@@ -25,6 +25,9 @@ struct ccs_world {
 
 /* New world; settings is a list of name, value, …, NULL, or NULL. The store is up and empty. */
 struct ccs_world *ccs_world_new(const char *const *settings);
+
+/* The same with memory that other worlds may share; it must outlive them. */
+struct ccs_world *ccs_world_new_in(struct ccs_shared *shared, const char *const *settings);
 void ccs_world_free(struct ccs_world *w);
 
 /* Puts a P-256 certificate for names into the store as file; its fingerprint goes to *fingerprint.
