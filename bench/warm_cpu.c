@@ -19,9 +19,26 @@ static const struct ccs_bench_option options[] = {
     {"quads", &quads, "A B B A per block"},
     {"blocks", &blocks, "how often the servers are restarted"},
     {"tls", &version, "12 or 13"},
-    {"same", &same, "1: compare nginx with itself, to see what the machine adds"},
+    {"same", &same, "1: compare nginx with itself; 2: with itself and an idle thread pool"},
     {NULL, NULL, NULL},
 };
+
+/* Threads make a process's system calls and allocations dearer, whatever they do. */
+static const char threaded[] = "error_log @DIR@/http.log error;\n"
+                               "ssl_protocols TLSv1.2 TLSv1.3;\n"
+                               "aio threads;\n"
+                               "server { listen @PORT1@ ssl; return 204;\n"
+                               "ssl_certificate @DIR@/static.crt;\n"
+                               "ssl_certificate_key @DIR@/static.key; }\n";
+
+static struct ccs_nginx *other_server(struct ccs_bench *bench, const char *store)
+{
+    if (same > 1)
+        return ccs_bench_server(bench, threaded, 1);
+    if (same > 0)
+        return ccs_bench_stock_server(bench);
+    return ccs_bench_store_server(bench, store, "ccs_parsed 20000;");
+}
 
 struct side {
     struct ccs_nginx *server;
@@ -83,8 +100,7 @@ int main(int argc, char **argv)
         ccs_bench_fail("--hosts and --batch must be at least 1");
     ccs_bench_hosts(bench, "store", names.count, 0, 1, store);
     a.server = ccs_bench_stock_server(bench);
-    b.server = same > 0 ? ccs_bench_stock_server(bench)
-                        : ccs_bench_store_server(bench, store, "ccs_parsed 20000;");
+    b.server = other_server(bench, store);
     ccs_nginx_start(a.server);
     ccs_nginx_start(b.server);
     for (int i = 0; i < (int)blocks; i++) {
@@ -96,7 +112,10 @@ int main(int argc, char **argv)
         printf("block %d of %d done\n", i + 1, (int)blocks);
     }
     show("nginx, one ssl_certificate", &a);
-    show(same > 0 ? "the same again" : "nginx with the store", &b);
+    show(same > 1   ? "the same with idle threads"
+         : same > 0 ? "the same again"
+                    : "nginx with the store",
+         &b);
     ratio = ccs_samples_estimate(&ratios, 2);
     printf("ratio %.4f, 95 %% of the bootstrap from %.4f to %.4f, %zu pairs\n", ratio.value,
            ratio.low, ratio.high, ratios.count);
