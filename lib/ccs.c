@@ -131,12 +131,18 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
     ccs->fetcher.closing = &ccs->closing;
     ccs->fetcher.reads = &ccs->counters->own[CCS_COUNT_READS];
     ccs->fetcher.decodes = &ccs->counters->own[CCS_COUNT_DECODES];
+    /* Before the refresher begins, which looks at everything anyway. */
+    (void)ccs_lease_take(ccs->layout->leases, ccs->store_id, ccs->configuration, ccs_now_ms(),
+                         &ccs->lease);
+    ccs->next_beat = ccs_now_ms() + CCS_LEASE_BEAT_MS;
     ccs_upkeep_ops(ccs, &ops);
     rv = ccs_refresh_start(ccs->store, ccs->spellings, ccs->log, &ccs->settings, &ops,
                            &ccs->refresh, err);
 
 out:
     if (rv != CCS_OK) {
+        if (ccs->layout != NULL)
+            ccs_lease_give(ccs->layout->leases, &ccs->lease);
         destroy(ccs);
         return rv;
     }

@@ -16,6 +16,7 @@
 enum job_state { JOB_QUEUED, JOB_DELAYED, JOB_RUNNING };
 
 struct ccs_job {
+    struct ccs_loader *loader;
     LIST_ENTRY(ccs_job) bucket;
     TAILQ_ENTRY(ccs_job) queue; /* of its state's queue; running jobs are in none */
     struct ccs_task task;
@@ -107,6 +108,18 @@ static void job_free(struct ccs_loader *loader, struct ccs_job *job)
     LIST_REMOVE(job, bucket);
     loader->jobs--;
     free(job);
+}
+
+/* Moves a job before or behind those that somebody waits for. */
+static void job_rank(struct ccs_loader *loader, struct ccs_job *job, bool background)
+{
+    if (job->background == background)
+        return;
+    if (job->state == JOB_QUEUED)
+        TAILQ_REMOVE(job_queue_of(loader, job), job, queue);
+    job->background = background;
+    if (job->state == JOB_QUEUED)
+        job_enqueue(loader, job, JOB_QUEUED);
 }
 
 /* Moves delayed jobs whose time has come to the ready queue; returns when the next one is due. */
@@ -315,6 +328,7 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
         if (job == NULL)
             return CCS_ENOMEM;
         memcpy(job->task.stem, stem, strnlen(stem, sizeof(job->task.stem) - 1));
+        job->loader = loader;
         job->task.hash = hash;
         job->background = (flags & CCS_JOB_BACKGROUND) != 0;
         TAILQ_INIT(&job->waiters);
@@ -326,13 +340,8 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
             job->again = true;
         if (job->state == JOB_DELAYED && (flags & CCS_JOB_CHANGED))
             job->due_ms = ccs_now_ms();
-        if (job->background && !(flags & CCS_JOB_BACKGROUND)) {
-            if (job->state == JOB_QUEUED)
-                TAILQ_REMOVE(&loader->background, job, queue);
-            job->background = false;
-            if (job->state == JOB_QUEUED)
-                job_enqueue(loader, job, JOB_QUEUED);
-        }
+        if (!(flags & CCS_JOB_BACKGROUND))
+            job_rank(loader, job, false);
         if (runners_provide_locked(loader) != CCS_OK)
             return CCS_ENOMEM;
     }
@@ -351,10 +360,15 @@ int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t 
 
 void ccs_loader_leave_locked(struct ccs_waiter *waiter)
 {
-    if (waiter->job == NULL)
+    struct ccs_job *job = waiter->job;
+
+    if (job == NULL)
         return;
-    TAILQ_REMOVE(&waiter->job->waiters, waiter, link);
+    TAILQ_REMOVE(&job->waiters, waiter, link);
     waiter->job = NULL;
+    /* Who comes next must not wait for what nobody waits for any more. */
+    if (TAILQ_EMPTY(&job->waiters))
+        job_rank(job->loader, job, true);
 }
 
 static bool loader_end_locked(struct ccs_loader *loader, int64_t timeout_ms)

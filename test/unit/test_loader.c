@@ -320,6 +320,30 @@ static void who_left_is_not_told(void **state)
     bench_end(&b);
 }
 
+static void what_nobody_waits_for_comes_last(void **state)
+{
+    struct ccs_waiter w[4] = {0};
+    struct bench b;
+
+    (void)state;
+    bench_start(&b, 1, 100, 60000);
+    set_hold(&b, true);
+    assert_int_equal(submit(&b, "a", 0, NULL), CCS_OK);
+    await(&b, &b.started, 1);
+    assert_int_equal(submit(&b, "b", 0, &w[0]), CCS_OK);
+    assert_int_equal(submit(&b, "c", 0, &w[1]), CCS_OK);
+    assert_int_equal(submit(&b, "c", 0, &w[2]), CCS_OK);
+    assert_int_equal(submit(&b, "d", 0, &w[3]), CCS_OK);
+    pthread_mutex_lock(&b.lock);
+    ccs_loader_leave_locked(&w[0]);
+    ccs_loader_leave_locked(&w[1]);
+    pthread_mutex_unlock(&b.lock);
+    set_hold(&b, false);
+    await(&b, &b.finished, 4);
+    assert_string_equal(b.order, "a c d b ");
+    bench_end(&b);
+}
+
 static void stuck_threads_are_replaced(void **state)
 {
     struct bench b;
@@ -386,6 +410,7 @@ int main(void)
         cmocka_unit_test(others_pass_while_one_is_delayed),
         cmocka_unit_test(changed_while_running_runs_again),
         cmocka_unit_test(who_left_is_not_told),
+        cmocka_unit_test(what_nobody_waits_for_comes_last),
         cmocka_unit_test(stuck_threads_are_replaced),
         cmocka_unit_test(stop_waits_no_longer_than_told),
         cmocka_unit_test(unused_loader_has_no_threads),
