@@ -59,8 +59,10 @@ static void destroy(struct ccs *ccs)
     ccs_spelling_free(ccs->spellings);
     ccs_store_close(ccs->store);
     ccs_cache_free(ccs->cache);
-    if (ccs->counters != NULL)
+    if (ccs->layout != NULL) {
+        ccs_lease_give(ccs->layout->leases, &ccs->lease);
         ccs_counters_leave(ccs->layout->counters, ccs->counters, ccs->incarnation);
+    }
     ccs_shared_free(ccs->shared);
     ccs_log_free(ccs->log);
     ccs_notify_close(&ccs->notify);
@@ -141,8 +143,6 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
 
 out:
     if (rv != CCS_OK) {
-        if (ccs->layout != NULL)
-            ccs_lease_give(ccs->layout->leases, &ccs->lease);
         destroy(ccs);
         return rv;
     }
