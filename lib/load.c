@@ -253,8 +253,14 @@ static void find_previous(struct load *l, struct ccs_fetch_job *job)
         l->previous = cred_of_entry(l);
     for (size_t i = 0; l->previous != NULL && i < l->record.part_count; i++)
         job->previous_pfx[i] = l->record.parts[i].pfx;
-    if (l->previous == NULL && l->mine != NULL)
+    if (l->previous == NULL && l->mine != NULL) {
         l->previous = ccs_cred_ref(l->mine);
+        /*
+         * What the shared memory does not hold any more may have been removed from the store, and
+         * nobody need remember that: a file that is missing now is not one that is being replaced.
+         */
+        job->removed = 1;
+    }
     job->previous = l->previous;
 }
 

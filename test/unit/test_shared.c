@@ -108,6 +108,29 @@ static void renewal_reaches_all(void **state)
     ccs_shared_free(shared);
 }
 
+/* Also for one that asks only when nobody remembers the removal any more. */
+static void removal_reaches_all(void **state)
+{
+    static const char *const settings[] = {"negative", "0", NULL};
+    struct ccs_shared *shared = shared_new();
+    /* The one opened last, which is of the newest configuration, looks after the store. */
+    struct ccs_world *second = ccs_world_new_in(shared, settings);
+    struct ccs_world *first = ccs_world_new_in(shared, settings);
+
+    (void)state;
+    fake_store_set_auto_events(first->fake, 1);
+    ccs_world_put(first, A, A_PFX, NULL);
+    ccs_world_put(first, "b.example", "b.example.pfx", NULL);
+    assert_int_equal(ccs_world_ask(first, A, NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_world_ask(second, A, NULL, NULL), CCS_OK);
+    fake_store_remove(first->fake, A_PFX);
+    assert_true(ccs_world_await_code(first, A, CCS_ENOTFOUND));
+    assert_int_equal(ccs_world_ask(second, A, NULL, NULL), CCS_ENOTFOUND);
+    ccs_world_free(first);
+    ccs_world_free(second);
+    ccs_shared_free(shared);
+}
+
 static void another_store_is_another_matter(void **state)
 {
     static const char *const elsewhere[] = {"store", "/elsewhere", NULL};
@@ -232,6 +255,7 @@ int main(void)
         cmocka_unit_test(loaded_by_one_served_by_all),
         cmocka_unit_test(memory_outlives_instances),
         cmocka_unit_test(renewal_reaches_all),
+        cmocka_unit_test(removal_reaches_all),
         cmocka_unit_test(another_store_is_another_matter),
         cmocka_unit_test(other_passwords_other_failures),
         cmocka_unit_test(memory_that_is_none_is_refused),
