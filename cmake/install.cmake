@@ -5,6 +5,8 @@ include(CMakePackageConfigHelpers)
 
 set(CCS_NGINX_MODULE_DIR "lib/nginx/modules" CACHE STRING
     "Where nginx modules are installed, below the prefix")
+set(CCS_APACHE_MODULE_DIR "lib/apache2/modules" CACHE STRING
+    "Where the Apache module is installed, below the prefix")
 
 install(TARGETS ccs EXPORT ccs-targets
         LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
@@ -40,6 +42,12 @@ if(TARGET ccsctl)
   install(TARGETS ccsctl RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   install(FILES docs/man/ccsctl.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 endif()
+# Where libccs.so looks for it first: ../libexec from its own place.
+if(TARGET ccs-agent)
+  install(TARGETS ccs-agent RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}")
+  install(FILES docs/man/ccs-agent.8 DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
+endif()
 foreach(module ngx_http_ccs_module ngx_stream_ccs_module)
   ccs_install_program(${module} "${CCS_NGINX_MODULE_DIR}")
 endforeach()
+ccs_install_program(mod_ccs "${CCS_APACHE_MODULE_DIR}")

@@ -132,35 +132,74 @@ static bool failure_get(struct ccs *ccs, const char *stem, size_t len, uint64_t 
 }
 
 /*
- * What memory knows. CCS_PENDING: nothing; then *stage says which stem is to be loaded, and *exact
- * holds the exact stem's failure if that is the wildcard's.
+ * What is known of a stem that no credential is at hand of. CCS_PENDING: it is to be loaded;
+ * *unsure if nobody knows whether it has a file.
  */
-static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out, enum stage *stage,
-                   struct ccs_error *exact)
+static int stem_state(struct ccs *ccs, const char *stem, size_t len, uint64_t hash,
+                      struct ccs_error *why, bool *unsure)
 {
-    struct ccs_cred *cred = cred_get(ccs, q->exact, q->exact_len, q->exact_hash);
-    struct ccs_error wildcard;
-
-    *stage = STAGE_EXACT;
-    if (cred != NULL)
-        return answer_with(ccs, out, cred, CCS_RESULT_HIT);
-    if (!failure_get(ccs, q->exact, q->exact_len, q->exact_hash, exact)) {
-        /* While the store is away nobody can tell whether the name has a file of its own. */
-        if (!atomic_load_explicit(&ccs->store_down, memory_order_relaxed))
-            return CCS_PENDING;
-        ccs_error_set(exact, CCS_EUNAVAIL, "the store does not answer");
+    *unsure = false;
+    switch (ccs_index_lookup(&ccs->index, hash, NULL)) {
+    case CCS_INDEX_ABSENT:
+        /* While the store is away nobody can tell what has come since. */
+        if (atomic_load_explicit(&ccs->store_down, memory_order_relaxed))
+            return ccs_error_set(why, CCS_EUNAVAIL, "the store does not answer");
+        return ccs_error_set(why, CCS_ENOTFOUND, "the store has no file for \"%s\"", stem);
+    case CCS_INDEX_UNKNOWN:
+        *unsure = true;
+        break;
+    case CCS_INDEX_PRESENT:
+        break;
     }
+    return failure_get(ccs, stem, len, hash, why) ? why->code : CCS_PENDING;
+}
+
+/* What look_up() finds missing. */
+struct missing {
+    enum stage stage;       /* which stem is to be loaded */
+    struct ccs_error exact; /* why the exact one does not serve, if it is the wildcard */
+    bool unsure;            /* nobody knows whether there is a file */
+};
+
+/*
+ * The answer of the wildcard, the exact stem having none. While the store is away it may be one
+ * that other processes have, and is not loaded.
+ */
+static int look_up_wildcard(struct ccs *ccs, struct query *q, struct ccs_answer *out,
+                            const struct ccs_error *exact, bool *unsure)
+{
+    struct ccs_error why;
+    struct ccs_cred *cred;
+
     if (!query_wildcard(ccs, q))
         return answer_failure(out, exact);
     cred = cred_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash);
     if (cred != NULL)
         return answer_with(ccs, out, cred, CCS_RESULT_HIT);
-    if (exact->code == CCS_EUNAVAIL)
+    if (exact->code == CCS_EUNAVAIL &&
+        !atomic_load_explicit(&ccs->store_down, memory_order_relaxed))
         return answer_failure(out, exact);
-    if (failure_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash, &wildcard))
-        return answer_failure(out, worse(exact, &wildcard));
-    *stage = STAGE_WILDCARD;
-    return CCS_PENDING;
+    if (stem_state(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash, &why, unsure) ==
+        CCS_PENDING)
+        return CCS_PENDING;
+    return answer_failure(out, worse(exact, &why));
+}
+
+/* What memory knows. CCS_PENDING: nothing, see *missing. */
+static int look_up(struct ccs *ccs, struct query *q, struct ccs_answer *out,
+                   struct missing *missing)
+{
+    struct ccs_cred *cred = cred_get(ccs, q->exact, q->exact_len, q->exact_hash);
+
+    missing->stage = STAGE_EXACT;
+    missing->unsure = false;
+    if (cred != NULL)
+        return answer_with(ccs, out, cred, CCS_RESULT_HIT);
+    if (stem_state(ccs, q->exact, q->exact_len, q->exact_hash, &missing->exact, &missing->unsure) ==
+        CCS_PENDING)
+        return CCS_PENDING;
+    missing->stage = STAGE_WILDCARD;
+    return look_up_wildcard(ccs, q, out, &missing->exact, &missing->unsure);
 }
 
 static void count_answer(struct ccs *ccs, int code)
@@ -175,8 +214,7 @@ static void count_answer(struct ccs *ccs, int code)
 
 int ccs_lookup(struct ccs *ccs, const char *name, size_t len, struct ccs_answer *out)
 {
-    struct ccs_error exact;
-    enum stage stage;
+    struct missing missing;
     struct query q;
     int rv;
 
@@ -184,7 +222,7 @@ int ccs_lookup(struct ccs *ccs, const char *name, size_t len, struct ccs_answer 
     if (rv != CCS_OK)
         answer_code(out, rv, "not a host name that a store can hold");
     else
-        rv = look_up(ccs, &q, out, &stage, &exact);
+        rv = look_up(ccs, &q, out, &missing);
     count_answer(ccs, rv);
     return rv;
 }
@@ -256,14 +294,23 @@ static int busy(struct ccs *ccs, struct ccs_answer *out, int code)
 static int request_begin(struct ccs_request *r, struct ccs_answer *out)
 {
     struct ccs *ccs = r->ccs;
+    struct missing missing;
+    uint32_t most;
     bool first;
     int rv;
 
     pthread_mutex_lock(&ccs->lock);
-    rv = look_up(ccs, &r->query, out, &r->stage, &r->exact_error);
-    if (rv == CCS_PENDING && ccs->waiting >= ccs->settings.max_waiting)
+    rv = look_up(ccs, &r->query, out, &missing);
+    /* Made-up names leave half of the places to those that have a file. */
+    most = ccs->settings.max_waiting;
+    if (missing.unsure)
+        most = (most + 1) / 2;
+    if (rv == CCS_PENDING && ccs->waiting >= most)
         rv = busy(ccs, out, CCS_EBUSY);
     if (rv == CCS_PENDING) {
+        r->stage = missing.stage;
+        if (r->stage == STAGE_WILDCARD)
+            r->exact_error = missing.exact;
         rv = request_submit_locked(r);
         if (rv != CCS_OK) {
             rv = busy(ccs, out, rv);
@@ -295,11 +342,10 @@ static int query_start(struct ccs *ccs, struct query *q, ccs_done_cb done, void 
                        struct ccs_answer *out, struct ccs_request **req)
 {
     struct ccs_request *r;
-    struct ccs_error exact;
-    enum stage stage;
+    struct missing missing;
     int rv;
 
-    rv = look_up(ccs, q, out, &stage, &exact);
+    rv = look_up(ccs, q, out, &missing);
     if (rv != CCS_PENDING) {
         count_answer(ccs, rv);
         return rv;
@@ -407,30 +453,14 @@ void ccs_cancel(struct ccs_request *req)
 static bool request_advance_locked(struct ccs_request *r, const struct ccs_error *error)
 {
     struct ccs *ccs = r->ccs;
-    struct ccs_error wildcard;
-    struct query *q = &r->query;
-    struct ccs_cred *cred;
+    bool unsure;
     int rv;
 
     r->stage = STAGE_WILDCARD;
     r->exact_error = *error;
-    if (!query_wildcard(ccs, q)) {
-        answer_failure(&r->answer, error);
+    rv = look_up_wildcard(ccs, &r->query, &r->answer, error, &unsure);
+    if (rv != CCS_PENDING)
         return false;
-    }
-    cred = cred_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash);
-    if (cred != NULL) {
-        answer_with(ccs, &r->answer, cred, CCS_RESULT_HIT);
-        return false;
-    }
-    if (error->code == CCS_EUNAVAIL) {
-        answer_failure(&r->answer, error);
-        return false;
-    }
-    if (failure_get(ccs, q->wildcard, q->wildcard_len, q->wildcard_hash, &wildcard)) {
-        answer_failure(&r->answer, worse(error, &wildcard));
-        return false;
-    }
     rv = request_submit_locked(r);
     if (rv != CCS_OK)
         busy(ccs, &r->answer, rv);

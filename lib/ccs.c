@@ -56,7 +56,6 @@ static void destroy(struct ccs *ccs)
     if (ccs == NULL)
         return;
     ccs_loader_free(ccs->loader);
-    ccs_spelling_free(ccs->spellings);
     ccs_store_close(ccs->store);
     ccs_cache_free(ccs->cache);
     if (ccs->layout != NULL) {
@@ -97,6 +96,7 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
 {
     struct ccs *ccs = calloc(1, sizeof(*ccs));
     struct ccs_siphash_key key;
+    struct ccs_vault_stats stats;
     struct ccs_refresh_ops ops;
     int rv;
 
@@ -118,16 +118,20 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
     if (rv != CCS_OK)
         goto out;
     key = ccs_arena_key(ccs->layout->arena, ccs->store_id);
+    rv = ccs_index_attach(&ccs->index, ccs->layout->index, ccs->layout->index_size, ccs->store_id,
+                          &key, err);
+    if (rv != CCS_OK)
+        goto out;
     ccs->log = ccs_config_make_log(ccs->config, wake_owner, ccs);
     ccs->cache = ccs_cache_new(ccs->settings.parsed, FAILURES_MAX, &key);
-    ccs->spellings = ccs_spelling_new();
     ccs->loader = make_loader(ccs);
-    if (ccs->log == NULL || ccs->cache == NULL || ccs->spellings == NULL || ccs->loader == NULL) {
+    if (ccs->log == NULL || ccs->cache == NULL || ccs->loader == NULL) {
         rv = ccs_error_set(err, CCS_ENOMEM, "no memory for a certificate store");
         goto out;
     }
+    ccs_store_set_log(ccs->store, ccs->log);
     ccs->fetcher.store = ccs->store;
-    ccs->fetcher.spellings = ccs->spellings;
+    ccs->fetcher.index = &ccs->index;
     ccs->fetcher.log = ccs->log;
     ccs->fetcher.settings = &ccs->settings;
     ccs->fetcher.closing = &ccs->closing;
@@ -138,8 +142,12 @@ int ccs_open_with(struct ccs_config *cfg, struct ccs_store *store, struct ccs **
                          &ccs->lease);
     ccs->next_beat = ccs_now_ms() + CCS_LEASE_BEAT_MS;
     ccs_upkeep_ops(ccs, &ops);
-    rv = ccs_refresh_start(ccs->store, ccs->spellings, ccs->log, &ccs->settings, &ops,
-                           &ccs->refresh, err);
+    rv = ccs_refresh_start(ccs->store, &ccs->index, ccs->log, &ccs->settings, &ops, &ccs->refresh,
+                           err);
+    /* What an older configuration has seen and did not get done is seen again. */
+    ccs_vault_stats_get(&ccs->layout->vault, &stats);
+    if (rv == CCS_OK && stats.entries > 0)
+        ccs_refresh_distrust(ccs->refresh);
 
 out:
     if (rv != CCS_OK) {
@@ -157,7 +165,7 @@ int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
 
     rv = ccs_config_check(cfg, err);
     if (rv == CCS_OK)
-        rv = ccs_store_open(ccs_config_get(cfg, "store"), &store, err);
+        rv = ccs_store_open_config(cfg, &store, err);
     if (rv != CCS_OK)
         return rv;
     return ccs_open_with(cfg, store, out, err);
@@ -165,10 +173,11 @@ int ccs_open(struct ccs_config *cfg, struct ccs **out, struct ccs_error *err)
 
 static int stop_loader(struct ccs *ccs)
 {
-    int64_t began = ccs_now_ms(), waited = 0;
+    int64_t waited = 0;
 
+    /* Steps count, not the clock: while the whole process stood still, no thread could end. */
     while (!ccs_loader_end(ccs->loader, CLOSE_STEP_MS)) {
-        waited = ccs_now_ms() - began;
+        waited += CLOSE_STEP_MS;
         if (waited >= (atomic_load(&ccs->fetcher.decoding) > 0 ? CLOSE_DECODE_MS : CLOSE_MS))
             break;
     }

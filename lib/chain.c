@@ -6,7 +6,8 @@
 
 #include <openssl/x509v3.h>
 
-#include "libctx.h"
+#include "decode.h"
+#include "issuers.h"
 
 int ccs_chain_init(struct ccs_chain *chain, const struct ccs_bags *bags, size_t *bad)
 {
@@ -15,20 +16,22 @@ int ccs_chain_init(struct ccs_chain *chain, const struct ccs_bags *bags, size_t 
     memset(chain, 0, sizeof(*chain));
     *bad = 0;
     for (i = 0; i < bags->cert_count; i++) {
-        const unsigned char *p = bags->certs[i].der.data;
-        X509 *x509 = X509_new_ex(ccs_libctx(NULL), NULL);
+        const struct ccs_blob *der = &bags->certs[i].der;
+        X509 *x509 = ccs_issuers_find(der->data, der->len);
+        bool shared = x509 != NULL;
+        int rv = shared ? CCS_OK : ccs_decode_certificate(der->data, der->len, &x509);
 
-        if (!x509) {
+        if (rv == CCS_ENOMEM) {
             ccs_chain_clear(chain);
             return CCS_ENOMEM;
         }
-        /* On failure d2i_X509() frees the object it was given. */
-        if (!d2i_X509(&x509, &p, (long)bags->certs[i].der.len)) {
+        if (rv != CCS_OK) {
             ++*bad;
             continue;
         }
         chain->certs[chain->count].x509 = x509;
         chain->certs[chain->count].bag = &bags->certs[i];
+        chain->certs[chain->count].shared = shared;
         chain->certs[chain->count++].used = false;
     }
     return CCS_OK;
@@ -39,8 +42,18 @@ void ccs_chain_clear(struct ccs_chain *chain)
     size_t i;
 
     for (i = 0; i < chain->count; i++)
-        X509_free(chain->certs[i].x509);
+        ccs_issuers_release(chain->certs[i].x509);
     chain->count = 0;
+}
+
+X509 *ccs_chain_take(struct ccs_chain *chain, size_t i)
+{
+    X509 *x509 = chain->certs[i].x509;
+
+    if (chain->certs[i].shared || X509_up_ref(x509) != 1)
+        return NULL;
+    chain->certs[i].shared = true;
+    return x509;
 }
 
 /* What makes one leaf better than another, greater values first. */

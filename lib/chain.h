@@ -14,8 +14,9 @@
 struct ccs_chain {
     size_t count;
     struct {
-        X509 *x509;                     /* in ccs_libctx() */
+        X509 *x509;                     /* see decode.h; shared ones are those of issuers.h */
         const struct ccs_bag_cert *bag; /* borrowed */
+        bool shared;                    /* others use this object, too */
         bool used;                      /* part of a pair */
     } certs[CCS_BAGS_CERTS_MAX];
 };
@@ -30,6 +31,9 @@ void ccs_chain_clear(struct ccs_chain *chain);
  */
 size_t ccs_chain_leaf(const struct ccs_chain *chain, const EVP_PKEY *key,
                       const struct ccs_bag_id *id);
+
+/* A reference to one that nobody else uses or will be given, for the caller to change; or NULL. */
+X509 *ccs_chain_take(struct ccs_chain *chain, size_t i);
 
 /*
  * Issuers of leaf in order, without a self-signed root; returns how many went to out. *complete is

@@ -14,7 +14,9 @@
 #include "error.h"
 #include "keypair.h"
 
-int ccs_part_new(const struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_error *err)
+/* taken: pfx again, to take from what is decoded already; or NULL. */
+static int make_part(const struct ccs_pfx *pfx, struct ccs_pfx *taken, struct ccs_part **out,
+                     struct ccs_error *err)
 {
     struct ccs_part *part;
     int rv = CCS_OK;
@@ -30,7 +32,16 @@ int ccs_part_new(const struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_er
     part->warnings = pfx->warnings;
     part->password = pfx->password;
     for (size_t i = 0; i < pfx->pair_count && rv == CCS_OK; i++) {
-        rv = ccs_key_pair_make(&pfx->pairs[i], &part->pairs[i], err);
+        X509 *leaf = NULL;
+        EVP_PKEY *key = NULL;
+
+        if (taken) {
+            leaf = taken->pairs[i].leaf_object;
+            key = taken->pairs[i].key_object;
+            taken->pairs[i].leaf_object = NULL;
+            taken->pairs[i].key_object = NULL;
+        }
+        rv = ccs_key_pair_make(&pfx->pairs[i], leaf, key, &part->pairs[i], err);
         if (rv == CCS_OK)
             part->pair_count++;
     }
@@ -40,6 +51,16 @@ int ccs_part_new(const struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_er
     }
     *out = part;
     return CCS_OK;
+}
+
+int ccs_part_new(const struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_error *err)
+{
+    return make_part(pfx, NULL, out, err);
+}
+
+int ccs_part_take(struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_error *err)
+{
+    return make_part(pfx, pfx, out, err);
 }
 
 struct ccs_part *ccs_part_ref(struct ccs_part *part)

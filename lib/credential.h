@@ -43,11 +43,14 @@ struct ccs_part {
 };
 
 /*
- * New part from a decoded file. Parses leaf, key and chain (in ccs_libctx(), the key then in the
- * default context), checks that leaf and key belong together. On failure the reason, without the
+ * New part from a decoded file. Parses leaf, key and chain (in contexts of libctx.h, the key then
+ * in the default one), checks that leaf and key belong together. On failure the reason, without the
  * file's name. The caller fills file, kind, stamp and digest before anyone else sees the part.
  */
 int ccs_part_new(const struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_error *err);
+
+/* The same of a file just decoded: makes use of its objects, and leaves it with its octets only. */
+int ccs_part_take(struct ccs_pfx *pfx, struct ccs_part **out, struct ccs_error *err);
 struct ccs_part *ccs_part_ref(struct ccs_part *part);
 void ccs_part_unref(struct ccs_part *part);
 
@@ -60,7 +63,9 @@ int ccs_part_covers(const struct ccs_part *part, const char *stem, struct ccs_er
 #define CCS_CRED_PARTS_MAX (CCS_FILE_KINDS * 2)
 
 struct ccs_cred {
+    /* What a handshake looks at comes first, together with the start of the name. */
     atomic_uint refs;
+    uint32_t slot;
     uint64_t hash; /* of the stem, with the key of the shared memory */
     /*
      * What it is in shared memory (vault.h): it may be served for as long as the stem's generation
@@ -68,13 +73,12 @@ struct ccs_cred {
      */
     _Atomic uint64_t generation;
     uint64_t version; /* 0: it is not in there */
-    uint32_t slot;
+    /* What is served: one pair per key type, the newest; the first is the main one. */
+    size_t pair_count;
+    const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];
     char stem[CCS_STEM_SIZE];
     size_t part_count;
     struct ccs_part *parts[CCS_CRED_PARTS_MAX];
-    size_t
-        pair_count; /* what is served: one pair per key type, the newest; first is the main one */
-    const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];
     const struct ccs_part *main_part; /* the file of pairs[0] */
 };
 

@@ -17,6 +17,9 @@ static const int64_t retry_ms[] = {500, 1000, 2000, 5000};
 /* A file this young that looks damaged may be half-written: some systems set the length first. */
 #define YOUNG_NS (5 * (int64_t)1000000000)
 
+/* File systems whose times are whole seconds, or two. */
+#define SETTLED_NS (3 * (int64_t)1000000000)
+
 #define CANDIDATES_MAX 4
 
 struct candidate {
@@ -69,12 +72,15 @@ static void add_candidate(struct candidate *list, size_t *n, const char *file, i
 }
 
 /* The file names that one kind of a stem's file may have, best first: Unicode before A-labels. */
-static size_t candidates(struct ccs_fetcher *f, const char *stem, enum ccs_file_kind kind,
-                         struct candidate *list)
+static size_t candidates(struct ccs_fetcher *f, const struct ccs_fetch_job *job,
+                         enum ccs_file_kind kind, struct candidate *list)
 {
+    const char *stem = job->stem;
     char file[CCS_FILE_NAME_SIZE], odd[CCS_FILE_NAME_SIZE];
-    int odd_unicode = 0;
-    int has_odd = ccs_spelling_find(f->spellings, stem, kind, odd, &odd_unicode) == CCS_OK;
+    bool odd_unicode = false;
+    bool has_odd = job->odd &&
+                   ccs_index_spelling(f->index, ccs_index_hash(f->index, stem, strlen(stem)), kind,
+                                      odd, &odd_unicode) == CCS_OK;
     size_t n = 0;
 
     if (ccs_name_file_unicode(stem, kind, file) == CCS_OK)
@@ -88,14 +94,14 @@ static size_t candidates(struct ccs_fetcher *f, const char *stem, enum ccs_file_
     return n;
 }
 
-static int is_young(const struct ccs_stamp *stamp)
+static int is_younger(const struct ccs_stamp *stamp, int64_t ns)
 {
     struct timespec now;
     int64_t age;
 
     clock_gettime(CLOCK_REALTIME, &now);
     age = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - stamp->mtime_ns;
-    return age > -YOUNG_NS && age < YOUNG_NS;
+    return age > -ns && age < ns;
 }
 
 static int is_moving(int code, const struct ccs_stamp *stamp)
@@ -107,7 +113,7 @@ static int is_moving(int code, const struct ccs_stamp *stamp)
     case CCS_EDAMAGED:
     case CCS_EPASSWORD:
     case CCS_EFORMAT:
-        return is_young(stamp);
+        return is_younger(stamp, YOUNG_NS);
     default:
         return 0;
     }
@@ -157,7 +163,7 @@ static int decode_part(struct ccs_fetcher *f, const char *stem, const char *show
     atomic_fetch_add_explicit(f->decodes, 1, memory_order_relaxed);
     rv = ccs_pkcs12_decode(data->data, data->len, &params, &pfx, err);
     if (rv == CCS_OK)
-        rv = ccs_part_new(pfx, &part, err);
+        rv = ccs_part_take(pfx, &part, err);
     for (size_t i = 0; rv == CCS_OK && i < part->pair_count; i++)
         rv = ccs_tls_warm(&part->pairs[i], err);
     if (rv == CCS_OK && f->settings->check_name != CCS_CHECK_NAME_OFF &&
@@ -244,6 +250,10 @@ static int gather_file(struct ccs_fetcher *f, const struct ccs_fetch_job *job, c
         goto failed;
     part->kind = kind;
     part->stamp = stamp;
+    /* Within the tick of a coarse clock the file may change again and look the same: then it is to
+     * be found different, and read once more. */
+    if (stamp.mtime_ns % 1000000000 == 0 && is_younger(&stamp, SETTLED_NS))
+        part->stamp.ctime_ns = -1;
     snprintf(part->file, sizeof(part->file), "%s", file);
     warn_of_part(f, part, shown);
     g->parts[g->part_count] = part;
@@ -297,7 +307,7 @@ static int gather_kind(struct ccs_fetcher *f, const struct ccs_fetch_job *job,
                        enum ccs_file_kind kind, struct gathering *g)
 {
     struct candidate list[CANDIDATES_MAX];
-    size_t n = candidates(f, job->stem, kind, list);
+    size_t n = candidates(f, job, kind, list);
 
     for (size_t i = 0; i < n; i++) {
         int rv = gather_file(f, job, list[i].file, kind, g);
@@ -312,11 +322,25 @@ static int gather_kind(struct ccs_fetcher *f, const struct ccs_fetch_job *job,
     return CCS_OK;
 }
 
+/* What is in service is looked at again, whatever the index says. */
+static unsigned kinds_of(const struct ccs_fetch_job *job)
+{
+    unsigned kinds = job->kinds;
+
+    for (size_t i = 0; job->previous != NULL && i < job->previous->part_count; i++)
+        kinds |= 1u << job->previous->parts[i]->kind;
+    return kinds;
+}
+
 static int gather(struct ccs_fetcher *f, const struct ccs_fetch_job *job, struct gathering *g)
 {
-    for (int kind = CCS_FILE_ANY; kind < CCS_FILE_KINDS; kind++) {
-        int rv = gather_kind(f, job, (enum ccs_file_kind)kind, g);
+    const unsigned kinds = kinds_of(job);
+    int rv;
 
+    for (int kind = CCS_FILE_ANY; kind < CCS_FILE_KINDS; kind++) {
+        if ((kinds & 1u << kind) == 0)
+            continue;
+        rv = gather_kind(f, job, (enum ccs_file_kind)kind, g);
         if (rv != CCS_OK)
             return rv;
     }
@@ -364,11 +388,6 @@ int64_t ccs_fetch(struct ccs_fetcher *f, const struct ccs_fetch_job *job, struct
 
     memset(out, 0, sizeof(*out));
     rv = gather(f, job, &g);
-    if (rv == CCS_OK && g.part_count == 0 && g.refused == 0 && !ccs_spelling_ready(f->spellings)) {
-        /* Only the listing knows upper-case and other odd spellings. */
-        ccs_spelling_wait_ready(f->spellings, f->settings->wait_ms);
-        rv = gather(f, job, &g);
-    }
     if (rv == CCS_OK && g.moving) {
         out->code = g.error.code;
         out->error = g.error;

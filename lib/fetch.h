@@ -12,14 +12,14 @@
 #include <ccs/ccs.h>
 
 #include "credential.h"
+#include "index.h"
 #include "log.h"
 #include "settings.h"
-#include "spelling.h"
 #include "store.h"
 
 struct ccs_fetcher {
     struct ccs_store *store; /* all borrowed */
-    struct ccs_spellings *spellings;
+    struct ccs_index *index;
     struct ccs_log *log;
     const struct ccs_settings *settings;
     const atomic_bool *closing; /* the host may be tearing OpenSSL down: leave it alone */
@@ -30,6 +30,8 @@ struct ccs_fetcher {
 
 struct ccs_fetch_job {
     const char *stem;
+    unsigned kinds; /* 1 << enum ccs_file_kind: files that there may be */
+    bool odd;       /* some may be in an odd spelling that the index knows */
     const struct ccs_cred *previous; /* in service now, or NULL */
     /* What its parts were made of, in their order; NULL where that is not known any more. */
     const struct ccs_pfx *previous_pfx[CCS_CRED_PARTS_MAX];

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "looker.h"
+#include "suspect.h"
 
-#define MISSING_MIN    10 /* so many may be missing before the store is suspect */
 #define UNANSWERED_MAX 3
 #define LOOK_REST      10 /* times its own duration that pass between two looks at everything */
 
@@ -88,6 +88,31 @@ static int is_gone(const struct ccs_looker *l, const char *file)
     return 0;
 }
 
+/* Whether something came or changed since that nobody has taken care of. */
+static int is_outdated(struct ccs_refresh *r, const struct ccs_cached_file *c)
+{
+    const uint64_t stamp = ccs_index_stamp(r->index,
+                                           ccs_index_hash(r->index, c->stem, strlen(c->stem)));
+
+    return c->loaded_for != 0 && stamp != 0 && stamp != c->loaded_for;
+}
+
+/* Whether a listing has found that a stem lacks a file. */
+static int is_lacking(const struct ccs_refresh *r, const char *stem)
+{
+    const struct ccs_looker *l = &r->look;
+    uint64_t hash;
+
+    if (l->went_count > CCS_GONE_MAX)
+        return 1;
+    hash = l->went_count > 0 ? ccs_index_hash(r->index, stem, strlen(stem)) : 0;
+    for (size_t i = 0; i < l->went_count; i++) {
+        if (l->went[i] == hash)
+            return 1;
+    }
+    return 0;
+}
+
 /* 0 if nothing can be said because the store does not answer. */
 static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, struct glance *g)
 {
@@ -103,8 +128,16 @@ static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, str
     /* One file that cannot be read is its own trouble, several are the store's. */
     if (rv == CCS_EUNAVAIL && (!ccs_looker_probe(r) || ++g->unanswered > UNANSWERED_MAX))
         return 0;
-    if (rv == CCS_OK && !ccs_stamp_equal(&stamp, &c->stamp))
+    if (rv == CCS_OK && before != NULL)
+        ccs_indexer_arrived(r, c->file);
+    if (rv == CCS_OK && !ccs_stamp_equal(&stamp, &c->stamp)) {
+        ccs_indexer_changed(r, c->stem);
         ccs_refresh_tell_changed(r, c->stem);
+    } else if (rv == CCS_OK && is_outdated(r, c)) {
+        ccs_refresh_tell_changed(r, c->stem);
+    }
+    if (rv == CCS_ENOTFOUND)
+        ccs_indexer_absent(r, c->file);
     if (rv != CCS_ENOTFOUND && (rv != CCS_EUNAVAIL || before == NULL)) {
         g->found++;
         return 1;
@@ -119,10 +152,8 @@ static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, str
 
 static void warn_suspect(struct ccs_refresh *r, const struct glance *g, int suspect, int homely)
 {
-    const int before = r->look.suspect;
-
-    r->look.suspect = suspect || (!homely && g->missing_count > 0);
-    if (!r->look.suspect || before)
+    if (!ccs_looker_suspect(&r->look, CCS_SUSPECT_GLANCE,
+                            suspect || (!homely && g->missing_count > 0)))
         return;
     if (suspect) {
         ccs_log(r->log, CCS_LOG_WARN,
@@ -164,9 +195,9 @@ static void judge_missing(struct ccs_refresh *r, const struct glance *g)
 {
     struct ccs_looker *l = &r->look;
     const int homely = ccs_same_root(&l->root, &l->home);
-    const int suspect = g->missing_count >
-                            (size_t)ccs_later(MISSING_MIN, (int64_t)(g->total / 10)) ||
-                        (g->missing_count > 0 && is_empty(r));
+    const int suspect = ccs_suspect(g->total, g->missing_count, false) ||
+                        (g->missing_count > 0 &&
+                         ccs_suspect(g->total, g->missing_count, is_empty(r)));
     const int64_t now = ccs_now_ms();
     const int64_t wait = ccs_later(suspect || !homely ? r->times.stale : 0, r->times.apart);
     struct ccs_missing m;
@@ -176,11 +207,12 @@ static void judge_missing(struct ccs_refresh *r, const struct glance *g)
     l->due_missing = CCS_NEVER;
     for (size_t i = 0; i < l->missing_count; i++) {
         m = l->missing[i];
-        if (now - m.since >= wait) {
+        if (now - m.since >= wait && ccs_indexer_may_go(r, m.file)) {
             tell_removed(r, m.stem);
             continue;
         }
-        l->due_missing = ccs_earlier(l->due_missing, m.since + wait);
+        l->due_missing = ccs_earlier(l->due_missing,
+                                     ccs_later(m.since + wait, now + r->times.tick));
         l->missing[kept++] = m;
     }
     l->missing_count = kept;
@@ -207,7 +239,8 @@ void ccs_glance(struct ccs_refresh *r, int all)
         return;
     }
     for (size_t i = 0; i < g.total && ok; i++)
-        if (all || is_gone(l, cached[i].file) || find_missing(l, cached[i].file) != NULL)
+        if (all || is_gone(l, cached[i].file) || find_missing(l, cached[i].file) != NULL ||
+            is_lacking(r, cached[i].stem))
             ok = glance_at(r, &cached[i], &g);
     free(cached);
     if (ccs_refresh_is_stopping(r))
@@ -220,7 +253,7 @@ void ccs_glance(struct ccs_refresh *r, int all)
         ccs_looker_doubt(r);
         goto out;
     }
-    l->gone_count = 0;
+    l->gone_count = l->went_count = 0;
     if ((g.missing_count > 0 && !ccs_looker_probe(r)) || breaks != l->breaks)
         goto out;
     /* A folder that holds most of what is cached is the store, wherever it came from. */

@@ -191,12 +191,19 @@ int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *
     return handshake_fail(handshake, CCS_ENAME);
 }
 
-void ccs_handshake_wait(struct ccs_handshake *handshake, const struct ccs_site *site,
+void ccs_handshake_wait(struct ccs_handshake *handshake, const struct ccs_attachment *attachment,
                         const char *name, size_t len)
 {
-    if (ccs_handshake_begin(handshake, site, name, len) != CCS_OK)
+    const struct ccs_thread_host *host = &attachment->thread;
+    struct ccs *ccs = attachment->site->ccs;
+
+    if (ccs_handshake_begin(handshake, attachment->site, name, len) != CCS_OK)
         return;
-    ccs_acquire(site->ccs, handshake->name, handshake->name_len, -1, &handshake->answer);
+    if (host->acquire != NULL)
+        host->acquire(handshake->ssl, ccs, handshake->name, handshake->name_len, &handshake->answer,
+                      host->arg);
+    else
+        ccs_acquire(ccs, handshake->name, handshake->name_len, -1, &handshake->answer);
     ccs_handshake_decide(handshake);
 }
 
@@ -280,7 +287,7 @@ static struct ccs_handshake *handshake_settle(SSL *ssl, const struct ccs_attachm
         return handshake;
     }
     if (attachment->blocking)
-        ccs_handshake_wait(handshake, attachment->site, sent, len);
+        ccs_handshake_wait(handshake, attachment, sent, len);
     else if (ccs_handshake_begin(handshake, attachment->site, sent, len) == CCS_OK)
         handshake_recall(handshake);
     /* The session of this handshake took its context before this site and name were known. */
@@ -338,12 +345,15 @@ static int handshake_servername(SSL *ssl, int *alert, void *arg)
         return rv;
     /* The usual case, in which nothing can fail. */
     handshake = handshake_settled(ssl, attachment);
-    if (handshake != NULL && handshake->answer.code == CCS_OK)
-        return rv;
-    ERR_set_mark();
-    if (handshake_judge(ssl, attachment, alert) == NULL)
-        rv = SSL_TLSEXT_ERR_ALERT_FATAL;
-    ERR_pop_to_mark();
+    if (handshake == NULL || handshake->answer.code != CCS_OK) {
+        ERR_set_mark();
+        handshake = handshake_judge(ssl, attachment, alert);
+        ERR_pop_to_mark();
+    }
+    if (handshake == NULL)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    if (attachment->thread.served != NULL)
+        attachment->thread.served(ssl, &handshake->answer, attachment->thread.arg);
     return rv;
 }
 
@@ -409,8 +419,10 @@ int ccs_attachment_set(SSL_CTX *ctx, const struct ccs_attachment *attachment, st
         }
     }
     *own = *attachment;
-    SSL_CTX_set_tlsext_servername_callback(ctx, handshake_servername);
-    SSL_CTX_set_tlsext_servername_arg(ctx, own);
+    if (attachment->site != NULL || !attachment->blocking) {
+        SSL_CTX_set_tlsext_servername_callback(ctx, handshake_servername);
+        SSL_CTX_set_tlsext_servername_arg(ctx, own);
+    }
     if (attachment->site != NULL)
         SSL_CTX_set_cert_cb(ctx, handshake_cert, NULL);
     return CCS_OK;

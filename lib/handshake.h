@@ -20,6 +20,8 @@ struct ccs_attachment {
     struct ccs_site *site; /* NULL: not one of ours */
     int blocking;          /* handshakes may wait; otherwise memory alone answers late questions */
     struct ccs_gate_host host;
+    struct ccs_thread_host thread; /* with ccs_thread_attach() */
+    SSL_SESSION *(*next_session)(SSL *ssl, const unsigned char *id, int len, int *copy);
     void (*next_info)(const SSL *ssl, int type, int value);
 
     /*
@@ -33,8 +35,8 @@ struct ccs_attachment {
 struct ccs_attachment *ccs_attachment_get(const SSL_CTX *ctx);
 
 /*
- * Gives ctx a copy of *attachment in place of one it may have, and sets its server name and, with a
- * site, certificate callbacks.
+ * Gives ctx a copy of *attachment in place of one it may have, and sets its certificate callback if
+ * there is a site, and its server name callback if there is one or a gate.
  */
 int ccs_attachment_set(SSL_CTX *ctx, const struct ccs_attachment *attachment,
                        struct ccs_error *err);
@@ -79,8 +81,8 @@ int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *
  */
 int ccs_handshake_decide(struct ccs_handshake *handshake);
 
-/* Begins, asks the store, waits for its answer and decides. */
-void ccs_handshake_wait(struct ccs_handshake *handshake, const struct ccs_site *site,
+/* Begins, asks the store of the site attached, waits for its answer and decides. */
+void ccs_handshake_wait(struct ccs_handshake *handshake, const struct ccs_attachment *attachment,
                         const char *name, size_t len);
 
 /* Takes a borrowed answer, with a reference of its own, and decides. */

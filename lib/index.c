@@ -166,7 +166,9 @@ enum ccs_index_answer ccs_index_lookup(struct ccs_index *index, uint64_t hash,
         if (atomic_load_explicit(&head->sequence, memory_order_acquire) != sequence)
             continue;
         if (w.kinds == 0)
-            return CCS_INDEX_ABSENT;
+            return atomic_load_explicit(&head->places[place].doubt, memory_order_acquire) != 0
+                       ? CCS_INDEX_UNKNOWN
+                       : CCS_INDEX_ABSENT;
         if (out != NULL)
             *out = (struct ccs_index_name){
                 .stamp = w.stamp,
@@ -223,7 +225,7 @@ enum ccs_index_state ccs_index_wait(struct ccs_index *index, int64_t timeout_ms)
     for (;;) {
         state = find_place(index, &place);
         left = until - ccs_now_ms();
-        if (state == CCS_INDEX_READY || state == CCS_INDEX_FULL || left <= 0)
+        if ((state != CCS_INDEX_NONE && state != CCS_INDEX_EMPTY) || left <= 0)
             return state;
         left = left < WAIT_SLICE_MS ? left : WAIT_SLICE_MS;
         if (state != CCS_INDEX_NONE)
@@ -231,4 +233,35 @@ enum ccs_index_state ccs_index_wait(struct ccs_index *index, int64_t timeout_ms)
         else /* nobody has begun, and nobody knows where it will be */
             (void)usleep((useconds_t)(left < 10 ? left : 10) * 1000);
     }
+}
+
+/* -- looking at the store ------------------------------------------------------------------ */
+
+#define SECOND_US INT64_C(1000000)
+
+static _Atomic int64_t *probes_of(struct ccs_index *index)
+{
+    /* Stores that share one are slower for it at worst. */
+    return &index->head->probes[index->store % CCS_INDEX_STORES_MAX];
+}
+
+bool ccs_index_probe_take(struct ccs_index *index, unsigned per_second, int64_t now_ms)
+{
+    _Atomic int64_t *probes = probes_of(index);
+    const int64_t now = now_ms * 1000;
+    int64_t earned = atomic_load_explicit(probes, memory_order_relaxed);
+    int64_t next;
+
+    do {
+        next = (earned > now ? earned : now) + SECOND_US / per_second;
+        if (next > now + SECOND_US)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(probes, &earned, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+void ccs_index_probe_give_back(struct ccs_index *index, unsigned per_second)
+{
+    atomic_fetch_sub_explicit(probes_of(index), SECOND_US / per_second, memory_order_relaxed);
 }

@@ -102,7 +102,8 @@ enum ccs_index_state {
     CCS_INDEX_NONE,  /* nobody has written for this store (or not for long) */
     CCS_INDEX_EMPTY, /* no listing has succeeded, or what it found was lost */
     CCS_INDEX_READY,
-    CCS_INDEX_FULL /* the last listing did not fit */
+    CCS_INDEX_FULL,    /* the last listing did not fit */
+    CCS_INDEX_UNLISTED /* the store may not be listed */
 };
 
 struct ccs_index_status {
@@ -122,8 +123,16 @@ struct ccs_index_status {
 /* A snapshot: its numbers need not belong to exactly the same moment. No lock. */
 void ccs_index_status(struct ccs_index *index, struct ccs_index_status *out);
 
-/* Waits at most so long until the store is READY or FULL, and returns the state. For loaders. */
+/* Waits at most so long until a listing has ended, however it did; returns the state. */
 enum ccs_index_state ccs_index_wait(struct ccs_index *index, int64_t timeout_ms);
+
+/*
+ * Looks at the store for names that the index cannot tell of are limited: to so many a second, by
+ * all processes together, with one second's worth saved up. True: one may be made. A look that
+ * finds its file is given back, so that only made-up names use them up. No lock.
+ */
+bool ccs_index_probe_take(struct ccs_index *index, unsigned per_second, int64_t now_ms);
+void ccs_index_probe_give_back(struct ccs_index *index, unsigned per_second);
 
 /* -- writing (the thread that holds the lease) --------------------------------------------- */
 
@@ -150,6 +159,9 @@ int ccs_index_beat(struct ccs_index_writer *w, int64_t now_ms);
  * what it found and does nothing else.
  */
 int ccs_index_scan_begin(struct ccs_index_writer *w, int64_t now_ms);
+
+/* The store answers, but cannot be listed: whoever waits for the first listing need not go on. */
+void ccs_index_scan_failed(struct ccs_index_writer *w);
 
 /* Names that are none of a store's are passed over. Kept back and written in lots. */
 int ccs_index_scan_add(struct ccs_index_writer *w, const char *file, size_t len);
@@ -210,6 +222,12 @@ int ccs_index_note_absent(struct ccs_index_writer *w, const char *file, size_t l
  */
 int ccs_index_note_gone(struct ccs_index_writer *w, uint64_t hash, enum ccs_file_kind kind,
                         const struct ccs_index_judge *judge, bool *all);
+
+/*
+ * Files may have come that nobody has told of: a name that is not there is UNKNOWN and not ABSENT,
+ * until somebody who knows better takes that back.
+ */
+void ccs_index_note_doubt(struct ccs_index_writer *w, bool doubt);
 
 /* A look at a stem's files found other ones than were loaded: its stamp moves. CCS_ENOTFOUND. */
 int ccs_index_note_changed(struct ccs_index_writer *w, uint64_t hash);

@@ -75,6 +75,7 @@ struct ccs_index_place {
     _Alignas(CCS_INDEX_LINE) _Atomic uint64_t store;
     _Atomic uint32_t state;  /* enum ccs_index_state; processes wait for it */
     _Atomic uint32_t breaks; /* how often it stopped to be READY */
+    _Atomic uint32_t doubt;  /* names that are not there may be there */
     uint32_t epoch;          /* of the listing under way, or of the last one */
     uint32_t listing;        /* one has begun and has not been ended */
     _Atomic int64_t listed_ms;
@@ -113,6 +114,9 @@ struct ccs_index_head {
     _Atomic uint64_t rebuilds;
     _Atomic uint64_t lost;
     struct ccs_index_spellings spellings;
+
+    /* When the looks that were taken so far will have been earned, in microseconds; by store. */
+    _Alignas(CCS_INDEX_LINE) _Atomic int64_t probes[CCS_INDEX_STORES_MAX];
 
     struct ccs_index_place places[CCS_INDEX_STORES_MAX];
 };

@@ -169,6 +169,18 @@ int ccs_index_scan_list(struct ccs_index_writer *w, struct ccs_store *store, int
                                             : "the names in the store cannot be written any more");
 }
 
+void ccs_index_scan_failed(struct ccs_index_writer *w)
+{
+    w->open = false;
+    if (ccs_index_writer_lock(w) != CCS_OK)
+        return;
+    /* What an earlier listing found is better than nothing. */
+    if (atomic_load_explicit(&ccs_index_writer_place(w)->state, memory_order_relaxed) !=
+        CCS_INDEX_READY)
+        ccs_index_table_set_state(w->index, w->place, CCS_INDEX_UNLISTED);
+    ccs_index_table_unlock(w->index);
+}
+
 /* -- its end ------------------------------------------------------------------------------- */
 
 /* What a listing says of one name: the kinds that it lacks. */

@@ -347,6 +347,14 @@ out:
     return rv;
 }
 
+void ccs_index_note_doubt(struct ccs_index_writer *w, bool doubt)
+{
+    if (ccs_index_writer_lock(w) != CCS_OK)
+        return;
+    atomic_store_explicit(&ccs_index_writer_place(w)->doubt, doubt ? 1 : 0, memory_order_release);
+    ccs_index_table_unlock(w->index);
+}
+
 int ccs_index_note_changed(struct ccs_index_writer *w, uint64_t hash)
 {
     struct ccs_index_slot *slot;

@@ -5,9 +5,9 @@
 /*
  * The instance: what ccs.c opens and closes, acquire.c asks and upkeep.c keeps fresh.
  *
- * Lock order: ccs.lock, then one of the leaves (the cache's writer lock, the spellings' lock, the
- * log queue's lock). No leaf is held while another one is taken. Nothing is called out (store,
- * decoding, log callback, done callback) with any of them held.
+ * Lock order: ccs.lock, then one of the leaves (the cache's writer lock, the log queue's lock). No
+ * leaf is held while another one is taken. Nothing is called out (store, decoding, log callback,
+ * done callback) with any of them held.
  */
 
 #include <pthread.h>
@@ -24,7 +24,6 @@
 #include "refresh.h"
 #include "settings.h"
 #include "shared.h"
-#include "spelling.h"
 #include "store.h"
 
 struct ccs_request;
@@ -57,10 +56,11 @@ struct ccs {
     uint64_t mend;                   /* digest of what could mend a refused file */
     uint64_t configuration;          /* number of the configuration, for the lease */
     int64_t next_beat;
+    uint64_t asked;         /* for names that are not there, as of the refresher's last look */
     struct ccs_lease lease; /* zero: another process looks after the store; see upkeep.c */
     struct ccs_cache *cache;
     struct ccs_store *store;
-    struct ccs_spellings *spellings;
+    struct ccs_index index; /* of the names in the store */
     struct ccs_refresh *refresh;
     struct ccs_loader *loader;
     struct ccs_fetcher fetcher;

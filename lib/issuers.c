@@ -121,6 +121,16 @@ int ccs_issuers_get(const uint8_t *der, size_t len, X509 **out, struct ccs_error
     return CCS_OK;
 }
 
+X509 *ccs_issuers_find(const uint8_t *der, size_t len)
+{
+    OSSL_LIB_CTX *libctx = ccs_libctx(NULL);
+    uint8_t digest[DIGEST_LEN];
+
+    if (!libctx || !EVP_Q_digest(libctx, "SHA256", NULL, der, len, digest, NULL))
+        return NULL;
+    return use(digest);
+}
+
 static void unlink_locked(struct issuer *i)
 {
     struct issuer **p = &by_digest[i->digest[0]];

@@ -18,6 +18,8 @@
 
 /* The certificate of this DER, to be given back by ccs_issuers_release(); CCS_OK only. */
 int ccs_issuers_get(const uint8_t *der, size_t len, X509 **out, struct ccs_error *err);
+/* The same if it is shared already; NULL if not, and nothing is parsed. */
+X509 *ccs_issuers_find(const uint8_t *der, size_t len);
 void ccs_issuers_release(X509 *x); /* NULL allowed */
 
 /* How many are shared now. */

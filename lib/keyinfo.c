@@ -8,8 +8,8 @@
 #include <openssl/objects.h>
 #include <openssl/x509.h>
 
+#include "decode.h"
 #include "error.h"
-#include "libctx.h"
 #include "pfx_asn1.h"
 
 #define RSA_BITS_MIN                                                                               \
@@ -107,7 +107,12 @@ static int load(const struct ccs_asn1_key *key, struct ccs_keyinfo *out, struct 
 
     if (!info)
         return damaged(err);
-    out->pkey = EVP_PKCS82PKEY_ex(info, ccs_libctx(NULL), NULL);
+    rv = encode(info, &out->pkcs8);
+    if (rv != CCS_OK) {
+        PKCS8_PRIV_KEY_INFO_free(info);
+        return ccs_error_set(err, rv, "no memory to encode the file's key");
+    }
+    out->pkey = ccs_decode_key(&out->pkcs8, info);
     if (out->pkey) {
         rv = judge(out->pkey, err);
     } else {
@@ -126,11 +131,6 @@ static int load(const struct ccs_asn1_key *key, struct ccs_keyinfo *out, struct 
                                "issue the certificate for an RSA or ECDSA key",
                                ccs_asn1_name(object, name, sizeof(name)));
         }
-    }
-    if (rv == CCS_OK) {
-        rv = encode(info, &out->pkcs8);
-        if (rv != CCS_OK)
-            ccs_error_set(err, rv, "no memory to encode the file's key");
     }
     PKCS8_PRIV_KEY_INFO_free(info);
     return rv;

@@ -10,7 +10,7 @@
 
 /* Zero-initialised it is empty. */
 struct ccs_keyinfo {
-    EVP_PKEY *pkey;        /* in ccs_libctx() */
+    EVP_PKEY *pkey;        /* in the library's own context, see decode.h */
     struct ccs_blob pkcs8; /* version 0, without attributes */
 };
 

@@ -8,16 +8,16 @@
 #include <time.h>
 
 #include <openssl/core_names.h>
-#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/x509.h>
-#include <openssl/x509v3.h>
 
+#include "decode.h"
 #include "error.h"
 #include "issuers.h"
 #include "libctx.h"
+#include "proof.h"
 #include "secret.h"
 
 /*
@@ -31,28 +31,21 @@ static atomic_int join_works = 1;
 int ccs_key_pair_parse_certificate(const uint8_t *der, size_t len, X509 **out,
                                    struct ccs_error *err)
 {
-    OSSL_LIB_CTX *libctx = ccs_libctx(err);
-    const uint8_t *p = der;
-    X509 *x;
+    int rv;
 
-    if (!libctx)
+    if (!ccs_libctx(err))
         return CCS_ESSL;
-    x = X509_new_ex(libctx, NULL);
-    if (!x)
+    rv = ccs_decode_certificate(der, len, out);
+    switch (rv) {
+    case CCS_OK:
+        return CCS_OK;
+    case CCS_ENOMEM:
         return ccs_error_ssl(err, CCS_ENOMEM, "no memory for a certificate");
-    if (len > LONG_MAX || !d2i_X509(&x, &p, (long)len)) {
-        X509_free(x);
+    case CCS_ETOOBIG:
+        return ccs_error_set(err, CCS_EDAMAGED, "a certificate in it is followed by other data");
+    default:
         return ccs_error_ssl(err, CCS_EDAMAGED, "a certificate in it does not decode");
     }
-    if (p != der + len) {
-        X509_free(x);
-        return ccs_error_set(err, CCS_EDAMAGED, "a certificate in it is followed by other data");
-    }
-    /* Fills the cache of extensions; one that is not valid is the clients' to judge. */
-    (void)X509_check_purpose(x, -1, 0);
-    ERR_clear_error();
-    *out = x;
-    return CCS_OK;
 }
 
 /* Numbers and strings of a key on their way from one context to the other. */
@@ -176,96 +169,67 @@ out:
     return own;
 }
 
-/*
- * Whether what key signs (in the default context, as in a handshake) verifies with check, whose
- * public half is known to be the leaf's. An RSA key also does here what it puts off until its first
- * signature.
- */
-static int proves(EVP_PKEY *key, EVP_PKEY *check, OSSL_LIB_CTX *libctx, struct ccs_error *err)
+static int decode_key_info(const struct ccs_blob *der, PKCS8_PRIV_KEY_INFO **out,
+                           struct ccs_error *err)
 {
-    static const uint8_t text[] = "libccs: do this key and this certificate belong together?";
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int room = EVP_PKEY_get_size(key), rv;
-    size_t len = room > 0 ? (size_t)room : 0;
-    uint8_t *sig = malloc(len + 1);
-
-    if (!ctx || !sig) {
-        rv = ccs_error_set(err, CCS_ENOMEM, "no memory to try a key");
-        goto out;
-    }
-    /* No digest named: each type of key has its own, and those of a fixed one accept no other. */
-    if (EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) != 1 ||
-        EVP_DigestSign(ctx, sig, &len, text, sizeof(text)) != 1) {
-        rv = ccs_error_ssl(err, CCS_EKEYUSE, "the key cannot sign");
-        goto out;
-    }
-    (void)EVP_MD_CTX_reset(ctx);
-    if (EVP_DigestVerifyInit_ex(ctx, NULL, NULL, libctx, NULL, check, NULL) != 1 ||
-        EVP_DigestVerify(ctx, sig, len, text, sizeof(text)) != 1) {
-        rv = ccs_error_set(
-            err, CCS_EMISMATCH,
-            "the key is damaged, its signatures do not verify: export the certificate "
-            "again with its own key");
-        goto out;
-    }
-    rv = CCS_OK;
-out:
-    EVP_MD_CTX_free(ctx);
-    free(sig);
-    ERR_clear_error();
-    return rv;
-}
-
-/*
- * The key of a PrivateKeyInfo, which p8 is as well, in a context. Telling the decoder which type to
- * expect saves it from trying all, which takes three quarters of the time.
- */
-static EVP_PKEY *decode_key(const struct ccs_blob *der, const PKCS8_PRIV_KEY_INFO *p8,
-                            OSSL_LIB_CTX *libctx)
-{
-    const ASN1_OBJECT *algorithm;
     const uint8_t *p = der->data;
-    OSSL_DECODER_CTX *ctx = NULL;
-    EVP_PKEY *key = NULL;
-    size_t left = der->len;
-    char oid[128];
-    int len;
+    PKCS8_PRIV_KEY_INFO *info = NULL;
 
-    if (PKCS8_pkey_get0(&algorithm, NULL, NULL, NULL, p8) != 1)
-        return NULL;
-    len = OBJ_obj2txt(oid, sizeof(oid), algorithm, 1);
-    if (len > 0 && (size_t)len < sizeof(oid))
-        ctx = OSSL_DECODER_CTX_new_for_pkey(&key, "DER", "PrivateKeyInfo", oid, EVP_PKEY_KEYPAIR,
-                                            libctx, NULL);
-    if (ctx)
-        (void)OSSL_DECODER_from_data(ctx, &p, &left);
-    OSSL_DECODER_CTX_free(ctx);
-    return key ? key : EVP_PKCS82PKEY_ex(p8, libctx, NULL);
+    if (der->len <= LONG_MAX)
+        info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)der->len);
+    if (!info || p != der->data + der->len) {
+        PKCS8_PRIV_KEY_INFO_free(info);
+        return ccs_error_ssl(err, CCS_EDAMAGED, "its private key does not decode");
+    }
+    *out = info;
+    return CCS_OK;
 }
 
-/* Parses the key and joins it with a fresh leaf, or puts it beside it. */
-static int make_key(const struct ccs_pair *der, struct ccs_key_pair *pair, struct ccs_error *err)
+/* Decodes what is not decoded yet. */
+static int decode_pair(const struct ccs_pair *der, X509 **leaf, EVP_PKEY **decoded,
+                       struct ccs_error *err)
 {
-    OSSL_LIB_CTX *libctx = ccs_libctx(err);
-    const uint8_t *p = der->key.data;
-    PKCS8_PRIV_KEY_INFO *p8 = NULL;
-    EVP_PKEY *decoded = NULL, *public_key;
+    PKCS8_PRIV_KEY_INFO *info;
+    int rv;
+
+    if (!*decoded) {
+        rv = decode_key_info(&der->key, &info, err);
+        if (rv != CCS_OK)
+            return rv;
+        *decoded = ccs_decode_key(&der->key, info);
+        PKCS8_PRIV_KEY_INFO_free(info);
+        if (!*decoded)
+            return ccs_error_ssl(err, CCS_EUNSUPPORTED, "its private key cannot be read");
+    }
+    return *leaf ? CCS_OK
+                 : ccs_key_pair_parse_certificate(der->leaf.data, der->leaf.len, leaf, err);
+}
+
+/* Leaf and key as two objects, each made anew; the key in the default context. */
+static int make_apart(const struct ccs_pair *der, struct ccs_key_pair *pair, struct ccs_error *err)
+{
+    PKCS8_PRIV_KEY_INFO *info;
+    int rv = ccs_key_pair_parse_certificate(der->leaf.data, der->leaf.len, &pair->leaf, err);
+
+    if (rv == CCS_OK)
+        rv = decode_key_info(&der->key, &info, err);
+    if (rv != CCS_OK)
+        return rv;
+    pair->key = ccs_decode_key_in(NULL, &der->key, info);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    return pair->key ? CCS_OK
+                     : ccs_error_ssl(err, CCS_EUNSUPPORTED, "its private key cannot be read");
+}
+
+/* Joins the key with its leaf, or puts it beside it. What is decoded already is given: decoded,
+ * which is consumed, and pair->leaf. */
+static int make_key(const struct ccs_pair *der, EVP_PKEY *decoded, struct ccs_key_pair *pair,
+                    struct ccs_error *err)
+{
+    EVP_PKEY *public_key;
     int joined, rv;
 
-    if (!libctx)
-        return CCS_ESSL;
-    if (der->key.len <= LONG_MAX)
-        p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)der->key.len);
-    if (!p8 || p != der->key.data + der->key.len) {
-        rv = ccs_error_ssl(err, CCS_EDAMAGED, "its private key does not decode");
-        goto out;
-    }
-    decoded = decode_key(&der->key, p8, libctx);
-    if (!decoded) {
-        rv = ccs_error_ssl(err, CCS_EUNSUPPORTED, "its private key cannot be read");
-        goto out;
-    }
-    rv = ccs_key_pair_parse_certificate(der->leaf.data, der->leaf.len, &pair->leaf, err);
+    rv = decode_pair(der, &pair->leaf, &decoded, err);
     if (rv != CCS_OK)
         goto out;
     public_key = X509_get0_pubkey(pair->leaf);
@@ -285,7 +249,7 @@ static int make_key(const struct ccs_pair *der, struct ccs_key_pair *pair, struc
     pair->key = join(pair->leaf, &der->leaf, decoded);
     joined = pair->key != NULL;
     if (joined) {
-        rv = proves(pair->key, decoded, libctx, err);
+        rv = ccs_proof(pair->key, decoded, err);
         if (rv == CCS_OK)
             goto out;
     }
@@ -293,20 +257,13 @@ static int make_key(const struct ccs_pair *der, struct ccs_key_pair *pair, struc
     pair->key = NULL;
     X509_free(pair->leaf);
     pair->leaf = NULL;
-    rv = ccs_key_pair_parse_certificate(der->leaf.data, der->leaf.len, &pair->leaf, err);
-    if (rv != CCS_OK)
-        goto out;
-    pair->key = decode_key(&der->key, p8, NULL);
-    if (!pair->key) {
-        rv = ccs_error_ssl(err, CCS_EUNSUPPORTED, "its private key cannot be read");
-        goto out;
-    }
-    rv = proves(pair->key, decoded, libctx, err);
+    rv = make_apart(der, pair, err);
+    if (rv == CCS_OK)
+        rv = ccs_proof(pair->key, decoded, err);
     if (rv == CCS_OK && joined)
         atomic_store_explicit(&join_works, 0, memory_order_relaxed);
 out:
     EVP_PKEY_free(decoded);
-    PKCS8_PRIV_KEY_INFO_free(p8);
     ERR_clear_error();
     return rv;
 }
@@ -359,10 +316,11 @@ static int fill_facts(const struct ccs_blob *leaf, struct ccs_key_pair *pair, st
     return CCS_OK;
 }
 
-int ccs_key_pair_make(const struct ccs_pair *der, struct ccs_key_pair *out, struct ccs_error *err)
+int ccs_key_pair_make(const struct ccs_pair *der, X509 *leaf, EVP_PKEY *key,
+                      struct ccs_key_pair *out, struct ccs_error *err)
 {
-    struct ccs_key_pair pair = {0};
-    int rv = make_key(der, &pair, err);
+    struct ccs_key_pair pair = {.leaf = leaf};
+    int rv = make_key(der, key, &pair, err);
 
     if (rv == CCS_OK)
         rv = make_chain(der, &pair, err);

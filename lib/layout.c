@@ -19,15 +19,20 @@ static size_t intermediates_size(size_t size)
 int ccs_layout_format(void *mem, size_t size, size_t index, struct ccs_layout *out,
                       struct ccs_error *err)
 {
-    struct ccs_layout l;
+    struct ccs_layout l = {.index_size = index};
     int rv;
 
     rv = ccs_arena_format(mem, size, &l.arena, err);
     if (rv != CCS_OK)
         return rv;
-    if (index > size / 2 ||
-        (index > 0 && ccs_arena_reserve(l.arena, CCS_ARENA_INDEX, index) == NULL))
+    if (index > size / 2)
         return ccs_error_set(err, CCS_EINVAL, "the shared memory is too small for the index");
+    if (index > 0) {
+        l.index = ccs_arena_reserve(l.arena, CCS_ARENA_INDEX, index);
+        rv = ccs_index_format(l.index, index, err);
+        if (rv != CCS_OK)
+            return rv;
+    }
     rv = ccs_counters_format(&l.counters, l.arena, err);
     if (rv == CCS_OK)
         rv = ccs_leases_format(&l.leases, l.arena, err);
@@ -45,7 +50,7 @@ int ccs_layout_format(void *mem, size_t size, size_t index, struct ccs_layout *o
 
 int ccs_layout_attach(void *mem, size_t size, struct ccs_layout *out, struct ccs_error *err)
 {
-    struct ccs_layout l;
+    struct ccs_layout l = {0};
     int rv;
 
     rv = ccs_arena_attach(mem, size, &l.arena, err);
@@ -57,9 +62,11 @@ int ccs_layout_attach(void *mem, size_t size, struct ccs_layout *out, struct ccs
         rv = ccs_intermediates_attach(&l.intermediates, l.arena, err);
     if (rv == CCS_OK)
         rv = ccs_vault_attach(&l.vault, l.arena, err);
-    if (rv == CCS_OK)
-        *out = l;
-    return rv;
+    if (rv != CCS_OK)
+        return rv;
+    l.index = ccs_arena_part(l.arena, CCS_ARENA_INDEX, &l.index_size);
+    *out = l;
+    return CCS_OK;
 }
 
 void ccs_layout_wipe(struct ccs_layout *layout)

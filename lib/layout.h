@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "counters.h"
+#include "index.h"
 #include "intermediates.h"
 #include "lease.h"
 #include "vault.h"
@@ -17,12 +18,14 @@ struct ccs_layout {
     struct ccs_counters_table *counters;
     struct ccs_leases *leases;
     struct ccs_intermediates *intermediates;
+    void *index; /* formatted memory for ccs_index_attach(); NULL: none was set aside */
+    size_t index_size;
     struct ccs_vault vault; /* pointers of this process; any number of copies may exist */
 };
 
 /*
- * Formats memory (see ccs_arena_format()). index octets are set aside for the part CCS_ARENA_INDEX,
- * at most half of size. CCS_EINVAL if size is too small for all of it.
+ * Formats memory (see ccs_arena_format()). index octets are set aside for the names of files, at
+ * most half of size, or 0 for none. CCS_EINVAL if size is too small for all of it.
  */
 int ccs_layout_format(void *mem, size_t size, size_t index, struct ccs_layout *out,
                       struct ccs_error *err);

@@ -14,6 +14,9 @@
 /* How soon to look again at what another process is loading. */
 #define ELSEWHERE_MS 5
 
+/* How soon to look again whether a name may be looked for, or the first listing has ended. */
+#define UNTOLD_MS 50
+
 struct load {
     struct ccs *ccs;
     const struct ccs_task *task;
@@ -26,8 +29,10 @@ struct load {
     struct ccs_vault_entry entry; /* of shared memory; record borrows from it */
     struct ccs_record record;
     struct ccs_vault_failure failure;
-    bool known;     /* failure is valid */
-    uint64_t epoch; /* of failures, before anything was looked at */
+    bool known; /* failure is valid */
+    enum ccs_index_answer answer;
+    struct ccs_index_name name; /* if answer is CCS_INDEX_PRESENT, else zero */
+    uint64_t epoch;             /* of failures, before anything was looked at */
 };
 
 /* -- shared memory -> credential ----------------------------------------------------------- */
@@ -87,6 +92,24 @@ static struct ccs_cred *cred_of_entry(struct load *l)
     return cred;
 }
 
+/* Something has changed since, or may have: another run, when there is nothing better to do. */
+static void run_again(struct load *l)
+{
+    struct ccs *ccs = l->ccs;
+
+    pthread_mutex_lock(&ccs->lock);
+    (void)ccs_loader_submit_locked(ccs->loader, l->task->stem, l->task->hash,
+                                   CCS_JOB_BACKGROUND | CCS_JOB_CHANGED, NULL);
+    pthread_mutex_unlock(&ccs->lock);
+}
+
+static bool is_outdated(struct load *l, uint64_t loaded_for)
+{
+    const uint64_t stamp = ccs_index_stamp(&l->ccs->index, l->task->hash);
+
+    return loaded_for != 0 && stamp != 0 && loaded_for != stamp;
+}
+
 /* The shared memory's answer, if it has one that holds. CCS_PENDING: it has none. */
 static int from_shared(struct load *l, struct ccs_loaded *out)
 {
@@ -109,6 +132,9 @@ static int from_shared(struct load *l, struct ccs_loaded *out)
         out->code = CCS_OK;
         out->result = CCS_RESULT_SHARED;
         ccs_count(ccs, CCS_COUNT_SHARED);
+        /* What is known is served without delay, and what is new follows. */
+        if (is_outdated(l, l->entry.loaded_for))
+            run_again(l);
         return CCS_OK;
     }
     rv = ccs_vault_get_failure(&ccs->layout->vault, &l->key, ccs->mend, CCS_LOCK_WAIT, &l->failure);
@@ -144,7 +170,7 @@ static void publish(struct load *l, struct ccs_fetched *fetched)
     struct ccs_record_part parts[CCS_RECORD_PARTS_MAX];
     struct ccs_vault_published published;
     struct ccs_cred *cred = fetched->cred;
-    struct ccs_vault_item item = {.loaded_ms = unix_ms()};
+    struct ccs_vault_item item = {.loaded_ms = unix_ms(), .loaded_for = l->name.stamp};
     struct ccs_secret data = {0};
     bool whole = true;
 
@@ -176,6 +202,10 @@ static void publish(struct load *l, struct ccs_fetched *fetched)
     }
     ccs_secret_free(&data);
     ccs_cache_put(ccs->cache, cred);
+    /* Whoever noted a change after the files were opened may have looked here before this was put
+     * down, and found nothing to mend. */
+    if (is_outdated(l, l->name.stamp))
+        run_again(l);
 }
 
 /* Remembers why there is nothing (better), here and for all processes. */
@@ -194,6 +224,15 @@ static void remember(struct load *l, const struct ccs_fetched *fetched, int64_t 
                                 &fetched->stamp, failure.until_ms, generation + l->epoch);
 }
 
+/* The first listing is not done. */
+static bool is_listing(struct load *l)
+{
+    struct ccs_index_status status;
+
+    ccs_index_status(&l->ccs->index, &status);
+    return status.state == CCS_INDEX_NONE || status.state == CCS_INDEX_EMPTY;
+}
+
 static void settle_missing(struct load *l, const struct ccs_fetched *fetched)
 {
     struct ccs *ccs = l->ccs;
@@ -207,7 +246,8 @@ static void settle_missing(struct load *l, const struct ccs_fetched *fetched)
     /* Removing moved the generation, which a failure of the claim's would not survive. */
     if (l->claimed)
         l->claim.generation = ccs_vault_generation(&ccs->layout->vault, l->task->hash);
-    remember(l, fetched, ccs_now_ms() + ccs->settings.negative_ms);
+    /* Only the first listing can tell whether the file is there in an odd spelling. */
+    remember(l, fetched, is_listing(l) ? 0 : ccs_now_ms() + ccs->settings.negative_ms);
 }
 
 static void settle(struct load *l, struct ccs_fetched *fetched)
@@ -221,12 +261,13 @@ static void settle(struct load *l, struct ccs_fetched *fetched)
 
     switch (fetched->code) {
     case CCS_OK:
-        publish(l, fetched);
+        /* Counted first, so that who sees the new certificate sees that it was loaded. */
         ccs_count(ccs, CCS_COUNT_LOADS);
-        if (fetched->error.code < 0) {
+        if (fetched->error.code < 0)
             ccs_count(ccs, CCS_COUNT_LOAD_ERRORS);
+        publish(l, fetched);
+        if (fetched->error.code < 0)
             remember(l, fetched, 0);
-        }
         break;
     case CCS_ENOTFOUND:
         settle_missing(l, fetched);
@@ -264,12 +305,25 @@ static void find_previous(struct load *l, struct ccs_fetch_job *job)
     job->previous = l->previous;
 }
 
+/* With no answer from the store, what this process has goes on being served. */
+static void serve_stale(struct load *l, struct ccs_loaded *out)
+{
+    if (l->mine == NULL)
+        return;
+    atomic_store(&l->mine->generation, l->entry.generation);
+    out->code = CCS_OK;
+    out->cred = ccs_cred_ref(l->mine);
+    out->result = CCS_RESULT_STALE;
+}
+
 static int64_t from_store(struct load *l, struct ccs_loaded *out)
 {
     struct ccs *ccs = l->ccs;
     struct ccs_fetched fetched;
     struct ccs_fetch_job job = {
         .stem = l->task->stem,
+        .kinds = l->answer == CCS_INDEX_PRESENT ? l->name.kinds : (1u << CCS_FILE_KINDS) - 1,
+        .odd = l->answer != CCS_INDEX_PRESENT || l->name.odd,
         .known = l->known ? &l->failure.error : NULL,
         .known_stamp = l->failure.stamp,
         .removed = (l->task->flags & CCS_JOB_REMOVED) != 0,
@@ -291,14 +345,73 @@ static int64_t from_store(struct load *l, struct ccs_loaded *out)
     out->error = fetched.error;
     out->result = CCS_RESULT_LOADED;
     ccs_fetched_clear(&fetched);
-    /* With no answer from the store, what this process has goes on being served. */
-    if (retry_ms == 0 && out->code == CCS_EUNAVAIL && l->mine != NULL) {
-        atomic_store(&l->mine->generation, l->entry.generation);
-        out->code = CCS_OK;
-        out->cred = ccs_cred_ref(l->mine);
-        out->result = CCS_RESULT_STALE;
-    }
+    if (retry_ms == 0 && out->code == CCS_EUNAVAIL)
+        serve_stale(l, out);
     return retry_ms;
+}
+
+/* -- what the index says ------------------------------------------------------------------- */
+
+/* Looked for already while the first listing is not done, with nothing having come since. */
+static bool was_probed(struct load *l)
+{
+    struct ccs *ccs = l->ccs;
+    struct ccs_failure *f = ccs_cache_get_failure(ccs->cache, l->task->stem, l->key.len,
+                                                  l->task->hash);
+    const bool probed = f != NULL && f->error.code == CCS_ENOTFOUND &&
+                        f->generation ==
+                            ccs_vault_generation(&ccs->layout->vault, l->task->hash) + l->epoch;
+
+    ccs_failure_unref(f);
+    return probed;
+}
+
+/*
+ * A name that may not be there, while nothing is known of it that could be served: looks at the
+ * store are limited, so that made-up names do not wear it out.
+ */
+static int64_t probe_store(struct load *l, struct ccs_loaded *out)
+{
+    struct ccs *ccs = l->ccs;
+    const bool listing = is_listing(l);
+    int64_t retry_ms;
+
+    out->code = CCS_PENDING;
+    if ((listing && was_probed(l)) ||
+        !ccs_index_probe_take(&ccs->index, ccs->settings.probe_rate, ccs_now_ms()))
+        return UNTOLD_MS;
+    retry_ms = from_store(l, out);
+    if (out->code != CCS_ENOTFOUND) {
+        ccs_index_probe_give_back(&ccs->index, ccs->settings.probe_rate);
+        return retry_ms;
+    }
+    /* Only the listing knows upper-case and other odd spellings. */
+    if (!listing || !is_listing(l))
+        return retry_ms;
+    out->code = CCS_PENDING;
+    return UNTOLD_MS;
+}
+
+/* The files of the stem, if there may be any. */
+static int64_t from_files(struct load *l, struct ccs_loaded *out)
+{
+    struct ccs *ccs = l->ccs;
+    const bool in_service = l->mine != NULL || l->entry.version != 0;
+
+    if (atomic_load(&ccs->store_down)) {
+        out->code = ccs_error_set(&out->error, CCS_EUNAVAIL, "the store does not answer");
+        serve_stale(l, out);
+        return 0;
+    }
+    /* Before the files are opened: what changes meanwhile must not seem to be known. */
+    l->answer = ccs_index_lookup(&ccs->index, l->task->hash, &l->name);
+    if (l->answer == CCS_INDEX_PRESENT || in_service)
+        return from_store(l, out);
+    if (l->answer == CCS_INDEX_UNKNOWN)
+        return probe_store(l, out);
+    out->code = ccs_error_set(&out->error, CCS_ENOTFOUND, "the store has no file for \"%s\"",
+                              l->task->stem);
+    return 0;
 }
 
 /* -- the run ------------------------------------------------------------------------------- */
@@ -332,7 +445,7 @@ static int64_t run(struct load *l, struct ccs_loaded *out)
             l->known = ccs_vault_get_failure(&ccs->layout->vault, &l->key, ccs->mend, CCS_LOCK_WAIT,
                                              &l->failure) == CCS_OK;
         }
-        retry_ms = from_store(l, out);
+        retry_ms = from_files(l, out);
     }
     if (l->claimed)
         (void)ccs_vault_release(&ccs->layout->vault, &l->claim, CCS_LOCK_WAIT);

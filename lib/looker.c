@@ -9,7 +9,7 @@
 
 /* -- probing ------------------------------------------------------------------------------- */
 
-static void tell_forget_failures(struct ccs_refresh *r)
+void ccs_looker_forget_failures(struct ccs_refresh *r)
 {
     if (ccs_refresh_enter_ops(r)) {
         r->ops.forget_failures(r->ops.arg);
@@ -17,8 +17,7 @@ static void tell_forget_failures(struct ccs_refresh *r)
     }
 }
 
-/* A time 10 % around ms, so that many processes do not ask a file server at the same moment. */
-static int64_t jitter(struct ccs_looker *l, int64_t ms)
+int64_t ccs_looker_jitter(struct ccs_looker *l, int64_t ms)
 {
     l->random ^= l->random << 13;
     l->random ^= l->random >> 7;
@@ -26,8 +25,7 @@ static int64_t jitter(struct ccs_looker *l, int64_t ms)
     return ms - ms / 10 + (int64_t)(l->random % (uint64_t)(ms / 5 + 1));
 }
 
-/* Doubles a pause between first and most, and returns it. */
-static int64_t back_off(int64_t *pause, int64_t first, int64_t most)
+int64_t ccs_looker_back_off(int64_t *pause, int64_t first, int64_t most)
 {
     *pause = *pause == 0 ? first : *pause * 2;
     *pause = ccs_earlier(*pause, ccs_later(first, most));
@@ -42,7 +40,13 @@ static void distrust_everything(struct ccs_refresh *r, int64_t now)
     l->due_watch = now;
     l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
     l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
-    tell_forget_failures(r);
+    ccs_indexer_doubt(r);
+    ccs_looker_forget_failures(r);
+}
+
+int ccs_looker_is_notified(struct ccs_refresh *r)
+{
+    return r->look.known && r->look.root.notifies && ccs_store_watch_fd(r->store) >= 0;
 }
 
 static void found_root(struct ccs_refresh *r, const struct ccs_root *root, int was_up, int64_t now)
@@ -62,6 +66,8 @@ static void found_root(struct ccs_refresh *r, const struct ccs_root *root, int w
     } else if (root->mtime_ns != l->root.mtime_ns) {
         l->moved_at = now;
         l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
+        if (!ccs_looker_is_notified(r))
+            ccs_indexer_doubt(r);
     }
     l->root = *root;
 }
@@ -82,7 +88,7 @@ int ccs_looker_probe(struct ccs_refresh *r)
     now = ccs_now_ms();
     l->probed_at = now;
     if (rv != CCS_OK) {
-        l->due_probe = now + back_off(&l->down_pause, r->times.tick, r->times.down_max);
+        l->due_probe = now + ccs_looker_back_off(&l->down_pause, r->times.tick, r->times.down_max);
         if (rv != CCS_ENOMEM)
             ccs_refresh_set_up(r, 0, 0, &err);
         return 0;
@@ -114,16 +120,16 @@ static void start_watch(struct ccs_refresh *r)
         return;
     now = ccs_now_ms();
     if (rv == CCS_OK) {
-        if (l->watch_pause != 0) {
+        /* What was read before the watch stood may have changed unseen. */
+        l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
+        if (l->watch_pause != 0)
             l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
-            l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
-        }
         l->watch_pause = 0;
         l->watch_warned = 0;
         l->due_watch = CCS_NEVER;
         return;
     }
-    l->due_watch = now + back_off(&l->watch_pause, r->times.tick, r->times.refresh);
+    l->due_watch = now + ccs_looker_back_off(&l->watch_pause, r->times.tick, r->times.refresh);
     if (!l->watch_warned) {
         l->watch_warned = 1;
         ccs_log(r->log, CCS_LOG_WARN,
@@ -139,7 +145,7 @@ static void file_arrived(struct ccs_refresh *r, const char *file)
     int unicode;
 
     ccs_glance_arrived(l, file);
-    ccs_spelling_note(r->spellings, file, 1);
+    ccs_indexer_arrived(r, file);
     if (ccs_name_from_file(file, strlen(file), stem, &kind, &unicode) != CCS_OK ||
         strcmp(stem, l->last_changed) == 0)
         return;
@@ -153,7 +159,9 @@ static void file_removed(struct ccs_refresh *r, const char *file)
     const int64_t now = ccs_now_ms();
 
     l->last_changed[0] = '\0';
-    ccs_spelling_note(r->spellings, file, 0);
+    ccs_indexer_absent(r, file);
+    /* Of files that nothing is cached of, only a listing says that they do not come again. */
+    l->due_list = ccs_earlier(l->due_list, ccs_later(now + r->times.apart, l->list_allowed));
     if (l->gone_count < CCS_GONE_MAX) {
         memcpy(l->gone[l->gone_count], file, strlen(file) + 1);
         l->gone_count++;
@@ -168,7 +176,7 @@ static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
 {
     struct ccs_refresh *r = arg;
 
-    if (!ccs_refresh_leave_store(r))
+    if (!ccs_refresh_leave_store(r) || r->look.token == 0)
         return;
     switch (kind) {
     case CCS_EVENT_ARRIVED:
@@ -199,57 +207,6 @@ static void read_events(struct ccs_refresh *r)
     (void)ccs_refresh_leave_store(r);
 }
 
-/* -- listing ------------------------------------------------------------------------------- */
-
-static void on_spelling_changed(const char *stem, void *arg)
-{
-    ccs_refresh_tell_changed(arg, stem);
-}
-
-static void list(struct ccs_refresh *r)
-{
-    struct ccs_looker *l = &r->look;
-    const int64_t began = ccs_now_ms();
-    struct ccs_error err;
-    size_t left_out;
-    size_t held;
-    int64_t now;
-    int rv;
-
-    ccs_refresh_enter_store(r, r->times.hang_list);
-    rv = ccs_spelling_scan(r->spellings, r->store, on_spelling_changed, r, &err);
-    if (!ccs_refresh_leave_store(r))
-        return;
-    now = ccs_now_ms();
-    if (rv != CCS_OK) {
-        l->due_list = now + back_off(&l->list_pause, r->times.tick, r->times.refresh);
-        ccs_looker_doubt(r);
-        if (!l->list_warned) {
-            l->list_warned = 1;
-            ccs_log(r->log, CCS_LOG_WARN,
-                    "the store cannot be listed, files in upper case or in Unicode may not be "
-                    "found: %s",
-                    err.text);
-        }
-        return;
-    }
-    l->list_pause = 0;
-    l->list_warned = 0;
-    l->list_allowed = now + (now - began) * r->times.list_rest;
-    /* A file that came at the tick of the clock at which the listing passed its place moves no
-     * mtime any more, so one listing follows when that tick is over. */
-    l->due_list = ccs_later(l->list_allowed, began - l->moved_at < r->times.apart
-                                                 ? now + r->times.apart
-                                                 : now + jitter(l, r->times.refresh * 10));
-    ccs_spelling_counts(r->spellings, &held, &left_out);
-    if (left_out > 0 && !l->left_out_warned) {
-        ccs_log(r->log, CCS_LOG_WARN,
-                "more than %zu files are not called in lower case ASCII: %zu of them are not found",
-                held, left_out);
-    }
-    l->left_out_warned = left_out > 0;
-}
-
 /* -- its day ------------------------------------------------------------------------------- */
 
 static size_t ask_failures(struct ccs_refresh *r)
@@ -267,12 +224,15 @@ static size_t ask_failures(struct ccs_refresh *r)
 static void tick(struct ccs_refresh *r)
 {
     struct ccs_looker *l = &r->look;
+    const int64_t last = l->due_tick - r->times.tick;
 
     l->due_tick = ccs_now_ms() + r->times.tick;
+    ccs_indexer_beat(r);
     if (ask_failures(r) == 0 || !ccs_looker_probe(r))
         return;
-    if (ccs_now_ms() - l->moved_at < r->times.apart)
-        tell_forget_failures(r);
+    /* A move since the last tick counts however long ago: a listing may have taken the time. */
+    if (l->moved_at >= last || ccs_now_ms() - l->moved_at < r->times.apart)
+        ccs_looker_forget_failures(r);
 }
 
 static void take_hint(struct ccs_refresh *r)
@@ -291,24 +251,30 @@ static void take_hint(struct ccs_refresh *r)
         l->due_probe = ccs_earlier(l->due_probe, l->probed_at + r->times.tick / 4);
 }
 
-/* Does what is due. While the store is down, nothing but a probe is. */
+/*
+ * Does what is due. While the store is down, or another process looks after it, nothing but a probe
+ * is.
+ */
 static void run_due(struct ccs_refresh *r)
 {
     struct ccs_looker *l = &r->look;
     const int64_t now = ccs_now_ms();
 
+    ccs_indexer_lead(r);
     take_hint(r);
     if (now >= l->due_refresh) {
-        l->due_refresh = now + jitter(l, r->times.refresh);
+        l->due_refresh = now + ccs_looker_jitter(l, r->times.refresh);
         l->due_probe = ccs_earlier(l->due_probe, now);
         l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
     }
     if (now >= l->due_probe)
         (void)ccs_looker_probe(r);
+    if (l->token == 0)
+        return;
     if (ccs_refresh_is_up(r) && now >= l->due_watch)
         start_watch(r);
     if (ccs_refresh_is_up(r) && now >= l->due_list)
-        list(r);
+        ccs_indexer_list(r);
     if (ccs_refresh_is_up(r) && (now >= l->due_look || now >= l->due_missing))
         ccs_glance(r, now >= l->due_look);
     if (ccs_refresh_is_up(r) && now >= l->due_tick)
@@ -324,7 +290,8 @@ static int64_t next_due(struct ccs_refresh *r)
     if (!up && l->due_probe == CCS_NEVER)
         ccs_looker_doubt(r); /* the clock says that it hung, and here it is back */
     due = ccs_earlier(l->due_probe, l->due_refresh);
-    if (up) {
+    if (up && l->token != 0) {
+        due = ccs_earlier(due, l->writer == NULL ? l->due_open : CCS_NEVER);
         due = ccs_earlier(due, ccs_earlier(l->due_watch, l->due_list));
         due = ccs_earlier(due, ccs_earlier(l->due_look, l->due_missing));
         due = ccs_earlier(due, l->due_tick);
@@ -374,9 +341,9 @@ void ccs_looker_init(struct ccs_refresh *r)
     const int64_t now = ccs_now_ms();
 
     l->random = (uint64_t)now * 2654435761u + (uint64_t)getpid() * 40503u + 1;
-    l->due_refresh = now + jitter(l, r->times.refresh);
-    l->due_probe = l->due_watch = l->due_list = now;
-    l->due_look = l->due_missing = CCS_NEVER;
+    l->due_refresh = now + ccs_looker_jitter(l, r->times.refresh);
+    l->due_probe = now;
+    l->due_watch = l->due_list = l->due_look = l->due_missing = CCS_NEVER;
     l->due_tick = now + r->times.tick;
     l->moved_at = now - r->times.apart;
 }

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "index.h"
 #include "refresh.h"
 
 #define CCS_NEVER    INT64_MAX
@@ -29,7 +30,11 @@ struct ccs_looker {
     int known;            /* both are set */
     unsigned breaks;      /* how often the store went away or was exchanged */
 
+    uint64_t token;                  /* of the lease; 0: another process looks after the store */
+    struct ccs_index_writer *writer; /* NULL: names cannot be written */
+
     int64_t due_refresh;
+    int64_t due_open; /* the writer */
     int64_t due_probe;
     int64_t due_watch;
     int64_t due_list;
@@ -45,21 +50,25 @@ struct ccs_looker {
     int64_t watch_pause;
     int64_t list_pause;
     int list_warned;
+    int open_warned;
+    int full_warned;
     int left_out_warned;
     int watch_warned;
-    int suspect;
+    unsigned suspect; /* who finds too much missing: CCS_SUSPECT_ */
 
     struct ccs_missing *missing; /* sorted by file */
     size_t missing_count;
     char (*gone)[CCS_FILE_NAME_SIZE]; /* room for CCS_GONE_MAX */
     size_t gone_count;
+    uint64_t went[CCS_GONE_MAX]; /* stems that a listing finds without a file they had */
+    size_t went_count;           /* more than CCS_GONE_MAX: of any stem */
     char last_changed[CCS_STEM_SIZE];
     uint64_t random;
 };
 
 struct ccs_refresh {
     struct ccs_store *store;
-    struct ccs_spellings *spellings;
+    struct ccs_index *index;
     struct ccs_log *log;
     struct ccs_refresh_ops ops;
     struct ccs_refresh_times times;
@@ -120,6 +129,29 @@ int ccs_looker_probe(struct ccs_refresh *r);
 /* A call other than a probe found the store not answering: one is due. */
 void ccs_looker_doubt(struct ccs_refresh *r);
 
+/* Whether whatever happens in the folder is told. */
+int ccs_looker_is_notified(struct ccs_refresh *r);
+
+void ccs_looker_forget_failures(struct ccs_refresh *r);
+
+/* A time 10 % around ms, so that many processes do not ask a file server at the same moment. */
+int64_t ccs_looker_jitter(struct ccs_looker *l, int64_t ms);
+
+/* Doubles a pause between first and most, and returns it. */
+int64_t ccs_looker_back_off(int64_t *pause, int64_t first, int64_t most);
+
+/* Who may find that too much is missing at once. */
+enum { CCS_SUSPECT_GLANCE = 1 << 0, CCS_SUSPECT_LISTING = 1 << 1 };
+
+/* One of them does, or does not any more; 1 if it is the first, which is to be said. */
+static inline int ccs_looker_suspect(struct ccs_looker *l, unsigned who, int suspect)
+{
+    const unsigned before = l->suspect;
+
+    l->suspect = suspect ? before | who : before & ~who;
+    return before == 0 && l->suspect != 0;
+}
+
 static inline int64_t ccs_earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -134,6 +166,26 @@ static inline int ccs_same_root(const struct ccs_root *a, const struct ccs_root 
 {
     return a->device == b->device && a->file_id == b->file_id && a->fs_type == b->fs_type;
 }
+
+/* -- indexer.c -- */
+
+/* Asks whether this process looks after the store, and takes up what follows from it. */
+void ccs_indexer_lead(struct ccs_refresh *r);
+void ccs_indexer_beat(struct ccs_refresh *r);
+
+/* Lists the store, and tells what has changed since the last time. */
+void ccs_indexer_list(struct ccs_refresh *r);
+
+/* Something may have come that was not told. Until the next listing. */
+void ccs_indexer_doubt(struct ccs_refresh *r);
+
+/* A file came or changed; was not there; is another one than was loaded. */
+void ccs_indexer_arrived(struct ccs_refresh *r, const char *file);
+void ccs_indexer_absent(struct ccs_refresh *r, const char *file);
+void ccs_indexer_changed(struct ccs_refresh *r, const char *stem);
+
+/* A file that was absent is so again: 1 if that may count, with everything else that is missing. */
+int ccs_indexer_may_go(struct ccs_refresh *r, const char *file);
 
 /* -- glance.c -- */
 

@@ -36,6 +36,8 @@ void ccs_pfx_free(struct ccs_pfx *pfx)
         free(pair->key.data);
         for (j = 0; j < pair->chain_len; j++)
             free(pair->chain[j].data);
+        X509_free(pair->leaf_object);
+        EVP_PKEY_free(pair->key_object);
     }
     free(pfx);
 }
@@ -145,7 +147,9 @@ static int add_pair(struct builder *b, size_t key, size_t leaf)
     int rv;
 
     pair->key = b->keys[key].info.pkcs8;
-    memset(&b->keys[key].info.pkcs8, 0, sizeof(pair->key));
+    pair->key_object = b->keys[key].info.pkey;
+    pair->leaf_object = ccs_chain_take(&b->chain, leaf);
+    memset(&b->keys[key].info, 0, sizeof(b->keys[key].info));
     count = ccs_chain_build(&b->chain, leaf, path, &complete);
     if (!complete)
         b->pfx->warnings |= CCS_PFX_NO_ISSUER;

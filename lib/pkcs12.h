@@ -4,8 +4,10 @@
 
 /*
  * PKCS#12 (RFC 7292, RFC 9579) -> pairs of a leaf certificate and its key, each with its chain, all
- * as DER. Decoding runs in ccs_libctx() only.
+ * as DER. Decoding runs in the contexts of libctx.h only.
  */
+
+#include <openssl/types.h>
 
 #include <ccs/ccs.h>
 
@@ -51,6 +53,12 @@ struct ccs_pair {
     struct ccs_blob key;  /* PKCS#8 PrivateKeyInfo DER, unencrypted: wiped when freed */
     size_t chain_len;     /* intermediates from the leaf upwards, without a self-signed root */
     struct ccs_blob chain[CCS_CHAIN_MAX];
+    /*
+     * What leaf and key were decoded to while they were paired, for whoever needs it first; see
+     * ccs_part_take(). NULL afterwards, or where a pair was not made by ccs_pkcs12_decode().
+     */
+    X509 *leaf_object;
+    EVP_PKEY *key_object;
 };
 
 struct ccs_pfx {

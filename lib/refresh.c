@@ -12,6 +12,8 @@
 #include "error.h"
 #include "looker.h"
 
+#define STOP_STEP_MS 50
+
 /* -- between the threads ------------------------------------------------------------------- */
 
 int ccs_refresh_is_stopping(struct ccs_refresh *r)
@@ -166,12 +168,15 @@ static void *clock_main(void *arg)
     pthread_mutex_lock(&r->lock);
     while (!r->stop) {
         now = ccs_now_ms();
-        /* Nobody tells when the looker enters the store, so a look now and then must do. */
-        hung = !r->up ? CCS_NEVER : r->busy_until != 0 ? r->busy_until : now + r->times.hang;
+        hung = r->up && r->busy_until != 0 ? r->busy_until : CCS_NEVER;
         stale = !r->up && !r->expired ? r->down_since + r->times.stale : CCS_NEVER;
         busy = now - r->busy_since;
         if (!r->woken && now < ccs_earlier(timer, ccs_earlier(hung, stale))) {
-            wait_until(r, &r->hurry, ccs_earlier(timer, ccs_earlier(hung, stale)));
+            /* Nobody tells when the looker enters the store, or goes on from a call that may take
+             * long to one that may not, so a look now and then must do. */
+            wait_until(r, &r->hurry,
+                       ccs_earlier(ccs_earlier(timer, r->up ? now + r->times.hang : CCS_NEVER),
+                                   ccs_earlier(hung, stale)));
             continue;
         }
         if (r->woken || now >= timer) {
@@ -211,6 +216,7 @@ void ccs_refresh_release(struct ccs_refresh *r)
 {
     if (r->wake_fd >= 0)
         close(r->wake_fd);
+    ccs_index_writer_close(r->look.writer);
     free(r->look.missing);
     free(r->look.gone);
     pthread_cond_destroy(&r->turn);
@@ -271,8 +277,8 @@ static void tell_to_stop(struct ccs_refresh *r)
     (void)eventfd_write(r->wake_fd, 1);
 }
 
-int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_spellings *spellings,
-                            struct ccs_log *log, const struct ccs_refresh_times *times,
+int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
+                            const struct ccs_refresh_times *times,
                             const struct ccs_refresh_ops *ops, struct ccs_refresh **out,
                             struct ccs_error *err)
 {
@@ -284,7 +290,7 @@ int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_spellings *spell
         return ccs_error_set(err, CCS_ENOMEM, "no memory for the refresher");
     }
     r->store = store;
-    r->spellings = spellings;
+    r->index = index;
     r->log = log;
     r->ops = *ops;
     r->times = *times;
@@ -316,14 +322,14 @@ int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_spellings *spell
     return CCS_OK;
 }
 
-int ccs_refresh_start(struct ccs_store *store, struct ccs_spellings *spellings, struct ccs_log *log,
+int ccs_refresh_start(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
                       const struct ccs_settings *settings, const struct ccs_refresh_ops *ops,
                       struct ccs_refresh **out, struct ccs_error *err)
 {
     struct ccs_refresh_times times;
 
     ccs_refresh_times_default(settings, &times);
-    return ccs_refresh_start_timed(store, spellings, log, &times, ops, out, err);
+    return ccs_refresh_start_timed(store, index, log, &times, ops, out, err);
 }
 
 void ccs_refresh_wake(struct ccs_refresh *r)
@@ -362,15 +368,20 @@ void ccs_refresh_hint(struct ccs_refresh *r, int code)
 
 int ccs_refresh_stop(struct ccs_refresh *r, int64_t timeout_ms)
 {
-    const int64_t deadline = ccs_now_ms() + ccs_later(0, timeout_ms);
+    int64_t waited = 0;
+    int64_t began;
     int ended;
 
     if (r == NULL)
         return 1;
     tell_to_stop(r);
     pthread_mutex_lock(&r->lock);
-    while (!r->looker_ended && ccs_now_ms() < deadline)
-        wait_until(r, &r->turn, deadline);
+    /* No step counts for more than its length: while the process stands still, nothing can end. */
+    while (!r->looker_ended && waited < timeout_ms) {
+        began = ccs_now_ms();
+        wait_until(r, &r->turn, began + ccs_earlier(STOP_STEP_MS, timeout_ms - waited));
+        waited += ccs_earlier(STOP_STEP_MS, ccs_now_ms() - began);
+    }
     /* Calls of ops end by themselves, and none begins any more. */
     while (r->in_ops || !r->clock_ended)
         pthread_cond_wait(&r->turn, &r->lock);

@@ -4,8 +4,12 @@
 
 /*
  * The refresher: it learns of changes in the store, by notification, by looking at what is cached
- * every `refresh`, and by looking at the folder's mtime once a second while names are remembered as
- * not found. It also keeps the instance's time.
+ * every `refresh`, by listing the folder, and by looking at its mtime once a second while names are
+ * asked for that are not there. What it learns of names it writes into the index. It also keeps the
+ * instance's time.
+ *
+ * Of all processes that share the index, one looks after the store. The refreshers of the others
+ * only find out whether it answers.
  *
  * Two threads per instance: one that asks the store, and a clock that never does, so that timers
  * run and a store that hangs is noticed whatever the store does.
@@ -13,10 +17,10 @@
 
 #include <ccs/ccs.h>
 
+#include "index.h"
 #include "log.h"
 #include "name.h"
 #include "settings.h"
-#include "spelling.h"
 #include "store.h"
 
 /* One file that a cached credential came from. */
@@ -24,6 +28,7 @@ struct ccs_cached_file {
     char stem[CCS_STEM_SIZE];
     char file[CCS_FILE_NAME_SIZE];
     struct ccs_stamp stamp;
+    uint64_t loaded_for; /* the index's stamp that it was loaded by; 0: not known */
 };
 
 /*
@@ -31,6 +36,9 @@ struct ccs_cached_file {
  * but never by both at the same time. None may call ccs_refresh_stop().
  */
 struct ccs_refresh_ops {
+    /* The token of the lease by which this process looks after the store; 0: it does not. */
+    uint64_t (*token)(void *arg);
+
     /* A file of this stem came, or has other contents: load again if cached, forget failures. */
     void (*changed)(const char *stem, void *arg);
 
@@ -44,7 +52,8 @@ struct ccs_refresh_ops {
      */
     void (*forget_failures)(void *arg);
 
-    /* How many failures ("not found" among them) are remembered. Asked once a second. */
+    /* More than 0 while names are asked for that are not there, or failures are remembered, which a
+     * file that came would end. Asked once a second. */
     size_t (*failures)(void *arg);
 
     /* All files behind what is cached. *out is new (free()), NULL if there are none. */
@@ -72,7 +81,7 @@ struct ccs_refresh;
  * Starts the threads. All arguments but ops (copied) are borrowed until ccs_refresh_stop()
  * returned. *out is written before any of ops is called.
  */
-int ccs_refresh_start(struct ccs_store *store, struct ccs_spellings *spellings, struct ccs_log *log,
+int ccs_refresh_start(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
                       const struct ccs_settings *settings, const struct ccs_refresh_ops *ops,
                       struct ccs_refresh **out, struct ccs_error *err);
 
@@ -105,8 +114,8 @@ struct ccs_refresh_times {
     int64_t list_rest; /* times its own duration that pass between two listings */
 };
 void ccs_refresh_times_default(const struct ccs_settings *settings, struct ccs_refresh_times *out);
-int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_spellings *spellings,
-                            struct ccs_log *log, const struct ccs_refresh_times *times,
+int ccs_refresh_start_timed(struct ccs_store *store, struct ccs_index *index, struct ccs_log *log,
+                            const struct ccs_refresh_times *times,
                             const struct ccs_refresh_ops *ops, struct ccs_refresh **out,
                             struct ccs_error *err);
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "error.h"
 #include "name.h"
@@ -19,6 +21,7 @@ const struct ccs_setting ccs_setting_table[CCS_SETTINGS] = {
 
 /* Room for a value in a message; longer ones are cut. */
 #define SHOWN_SIZE 128
+#define USER_MAX   64
 
 static const char *shown(char *buf, const char *text)
 {
@@ -52,6 +55,7 @@ static const struct unit time_units[] = {
     {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {"", 1000},
 };
 static const struct unit count_units[] = {{"m", 1000000}, {"k", 1000}, {"", 1}};
+static const struct unit rate_units[] = {{"/s", 1}, {"", 1}};
 static const struct unit size_units[] = {{"g", 1 << 30}, {"m", 1 << 20}, {"k", 1 << 10}, {"", 1}};
 
 /* Saturates, so that what is too large is out of range rather than nonsense. */
@@ -160,6 +164,35 @@ static int parse_path(const struct ccs_setting *s, const char *text, char **out,
     return CCS_OK;
 }
 
+static int check_socket(const struct ccs_setting *s, const char *text, struct ccs_error *err)
+{
+    char buf[SHOWN_SIZE], list[SHOWN_SIZE];
+    const struct sockaddr_un *address = NULL;
+
+    if (find_choice(s->choices, text) >= 0 ||
+        (text[0] == '/' && strlen(text) < sizeof(address->sun_path)))
+        return CCS_OK;
+    show_choices(list, sizeof(list), s->choices);
+    return ccs_error_set(err, CCS_EINVAL,
+                         "\"%s\" is neither %s nor the absolute path of a socket: write one of "
+                         "them for %s",
+                         shown(buf, text), list, s->name);
+}
+
+/* What login programs allow, and the numbers of users that have no name. */
+static int check_user(const struct ccs_setting *s, const char *text, struct ccs_error *err)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789_.@\\-";
+    char buf[SHOWN_SIZE];
+    const size_t len = strlen(text);
+
+    if (len > 0 && len <= USER_MAX && text[0] != '-' && strspn(text, letters) == len)
+        return CCS_OK;
+    return ccs_error_set(err, CCS_EINVAL, "\"%s\" cannot be the %s: write the name of a user",
+                         shown(buf, text), s->name);
+}
+
 int ccs_setting_parse(const struct ccs_setting *s, const char *text, int64_t *number, char **copy,
                       struct ccs_error *err)
 {
@@ -191,6 +224,12 @@ int ccs_setting_parse(const struct ccs_setting *s, const char *text, int64_t *nu
                                  shown(buf, text));
         rv = check_range(s, text, n, err);
         break;
+    case CCS_KIND_RATE:
+        if (parse_units(text, rate_units, CCS_ARRAY_LEN(rate_units), &n) != CCS_OK)
+            return ccs_error_set(err, CCS_EINVAL, "\"%s\" is not a rate: write 5/s or 100/s",
+                                 shown(buf, text));
+        rv = check_range(s, text, n, err);
+        break;
     case CCS_KIND_CHOICE:
         n = find_choice(s->choices, text);
         if (n < 0) {
@@ -198,6 +237,12 @@ int ccs_setting_parse(const struct ccs_setting *s, const char *text, int64_t *nu
             return ccs_error_set(err, CCS_EINVAL, "\"%s\" is not a choice for %s: write %s",
                                  shown(buf, text), s->name, list);
         }
+        break;
+    case CCS_KIND_SOCKET:
+        rv = check_socket(s, text, err);
+        break;
+    case CCS_KIND_USER:
+        rv = check_user(s, text, err);
         break;
     case CCS_KIND_HOST:
         if (ccs_name_canonical(text, strlen(text), host, NULL) != CCS_OK)
@@ -231,6 +276,8 @@ int64_t ccs_setting_default(const struct ccs_setting *s)
         (void)parse_units(s->def, count_units, CCS_ARRAY_LEN(count_units), &n);
     else if (s->kind == CCS_KIND_SIZE)
         (void)parse_units(s->def, size_units, CCS_ARRAY_LEN(size_units), &n);
+    else if (s->kind == CCS_KIND_RATE)
+        (void)parse_units(s->def, rate_units, CCS_ARRAY_LEN(rate_units), &n);
     else if (s->kind == CCS_KIND_CHOICE)
         n = find_choice(s->choices, s->def);
     return n;

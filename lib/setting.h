@@ -14,8 +14,11 @@ enum ccs_setting_kind {
     CCS_KIND_TIME,
     CCS_KIND_COUNT,
     CCS_KIND_SIZE,
+    CCS_KIND_RATE,
     CCS_KIND_CHOICE,
-    CCS_KIND_HOST
+    CCS_KIND_HOST,
+    CCS_KIND_SOCKET,
+    CCS_KIND_USER
 };
 enum ccs_setting_scope { CCS_SCOPE_STORE, CCS_SCOPE_SITE };
 
@@ -45,8 +48,9 @@ int ccs_setting_find(const char *name);
 int ccs_setting_unknown(const char *name, struct ccs_error *err);
 
 /*
- * Checks text. *number is what it means (milliseconds, a count, the index of a choice), *copy (new)
- * the text to show, cleaned up. Both are written on CCS_OK only, *number only where it means one.
+ * Checks text. *number is what it means (milliseconds, a count, how often a second, the index of a
+ * choice), *copy (new) the text to show, cleaned up. Both are written on CCS_OK only, *number only
+ * where it means one.
  */
 int ccs_setting_parse(const struct ccs_setting *s, const char *text, int64_t *number, char **copy,
                       struct ccs_error *err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent.h"
 #include "error.h"
 #include "log.h"
 #include "setting.h"
@@ -24,6 +25,8 @@ struct ccs_config {
     atomic_int frozen;
     struct value values[CCS_SETTINGS];
     struct ccs_passwords *passwords; /* of password_file, of the same origin */
+    struct ccs_login *login;         /* of credentials_file, of the same origin */
+    struct ccs_agent *agent;         /* a reference */
 
     enum origin log_origin;
     enum ccs_level log_max;
@@ -61,6 +64,8 @@ void ccs_config_free(struct ccs_config *cfg)
     for (int i = 0; i < CCS_SETTINGS; i++)
         free(cfg->values[i].text);
     ccs_passwords_unref(cfg->passwords);
+    ccs_login_unref(cfg->login);
+    ccs_agent_free(cfg->agent);
     ccs_shared_free(cfg->shared);
     free(cfg);
 }
@@ -78,6 +83,7 @@ int ccs_config_set(struct ccs_config *cfg, const char *name, const char *value,
                    struct ccs_error *err)
 {
     struct ccs_passwords *passwords = NULL;
+    struct ccs_login *login = NULL;
     char *copy = NULL;
     int64_t number = 0;
     int i, rv;
@@ -102,6 +108,15 @@ int ccs_config_set(struct ccs_config *cfg, const char *name, const char *value,
         }
         ccs_passwords_unref(cfg->passwords);
         cfg->passwords = passwords;
+    }
+    if (i == CCS_SET_credentials_file) {
+        rv = ccs_login_read(copy, &login, err);
+        if (rv != CCS_OK) {
+            free(copy);
+            return rv;
+        }
+        ccs_login_unref(cfg->login);
+        cfg->login = login;
     }
     free(cfg->values[i].text);
     cfg->values[i] = (struct value){.origin = OWN, .text = copy, .number = number};
@@ -143,11 +158,14 @@ int64_t ccs_config_number(const struct ccs_config *cfg, const char *name)
     case CCS_KIND_TIME:
     case CCS_KIND_COUNT:
     case CCS_KIND_SIZE:
+    case CCS_KIND_RATE:
     case CCS_KIND_CHOICE:
         return number_of(cfg, i);
     case CCS_KIND_LOCATION:
     case CCS_KIND_FILE:
     case CCS_KIND_HOST:
+    case CCS_KIND_SOCKET:
+    case CCS_KIND_USER:
         break;
     }
     return -1;
@@ -188,6 +206,12 @@ int ccs_config_inherit(struct ccs_config *cfg, const struct ccs_config *parent,
         ccs_passwords_unref(cfg->passwords);
         cfg->passwords = passwords;
     }
+    if (cfg->values[CCS_SET_credentials_file].origin != OWN) {
+        struct ccs_login *login = ccs_login_ref(parent->login);
+
+        ccs_login_unref(cfg->login);
+        cfg->login = login;
+    }
     if (cfg->log_origin != OWN) {
         cfg->log_origin = parent->log_origin == UNSET ? UNSET : INHERITED;
         cfg->log_max = parent->log_max;
@@ -200,7 +224,6 @@ int ccs_config_inherit(struct ccs_config *cfg, const struct ccs_config *parent,
 
 int ccs_config_check(const struct ccs_config *cfg, struct ccs_error *err)
 {
-    struct ccs_store *store;
     int64_t stale, refresh;
     int rv;
 
@@ -210,11 +233,9 @@ int ccs_config_check(const struct ccs_config *cfg, struct ccs_error *err)
         return ccs_error_set(err, CCS_EINVAL,
                              "no store is set: name the folder of the PFX files with the setting "
                              "\"store\"");
-    /* Opening does no I/O: it only tells whether this is a kind of location that can be served. */
-    rv = ccs_store_open(text_of(cfg, CCS_SET_store), &store, err);
+    rv = ccs_store_check(text_of(cfg, CCS_SET_store), text_of(cfg, CCS_SET_agent), err);
     if (rv != CCS_OK)
         return rv;
-    ccs_store_close(store);
     /* Contact is made once per refresh, so less would drop certificates while all is well. */
     stale = number_of(cfg, CCS_SET_stale);
     refresh = number_of(cfg, CCS_SET_refresh);
@@ -234,11 +255,14 @@ static int same_value(const struct ccs_config *a, const struct ccs_config *b, in
     case CCS_KIND_TIME:
     case CCS_KIND_COUNT:
     case CCS_KIND_SIZE:
+    case CCS_KIND_RATE:
     case CCS_KIND_CHOICE:
         return number_of(a, i) == number_of(b, i);
     case CCS_KIND_LOCATION:
     case CCS_KIND_FILE:
     case CCS_KIND_HOST:
+    case CCS_KIND_SOCKET:
+    case CCS_KIND_USER:
         break;
     }
     return ta == tb || (ta && tb && strcmp(ta, tb) == 0);
@@ -250,8 +274,9 @@ int ccs_config_same_store(const struct ccs_config *a, const struct ccs_config *b
         if (ccs_setting_table[i].scope == CCS_SCOPE_STORE && !same_value(a, b, i))
             return 0;
     }
-    return ccs_passwords_equal(a->passwords, b->passwords) && a->log_max == b->log_max &&
-           a->log_cb == b->log_cb && a->log_arg == b->log_arg && a->log_flags == b->log_flags;
+    return ccs_passwords_equal(a->passwords, b->passwords) && ccs_login_equal(a->login, b->login) &&
+           a->agent == b->agent && a->log_max == b->log_max && a->log_cb == b->log_cb &&
+           a->log_arg == b->log_arg && a->log_flags == b->log_flags;
 }
 
 void ccs_config_set_log(struct ccs_config *cfg, enum ccs_level max, ccs_log_cb cb, void *arg,
@@ -275,6 +300,20 @@ void ccs_config_set_shared(struct ccs_config *cfg, struct ccs_shared *shared)
     cfg->configuration = shared ? ccs_leases_configuration(shared->layout.leases) : 0;
 }
 
+void ccs_config_set_agent(struct ccs_config *cfg, struct ccs_agent *agent)
+{
+    if (cfg == NULL || atomic_load(&cfg->frozen))
+        return;
+    ccs_agent_free(cfg->agent);
+    cfg->agent = agent != NULL ? ccs_agent_ref(agent) : NULL;
+}
+
+void ccs_config_wipe_login(struct ccs_config *cfg)
+{
+    if (cfg != NULL)
+        ccs_login_wipe(cfg->login);
+}
+
 struct ccs_log *ccs_config_make_log(const struct ccs_config *cfg, void (*wake)(void *), void *arg)
 {
     return ccs_log_new(cfg->log_max, cfg->log_cb, cfg->log_arg, cfg->log_flags, wake, arg);
@@ -286,6 +325,11 @@ void ccs_config_values(const struct ccs_config *cfg, struct ccs_settings *out)
         .store = text_of(cfg, CCS_SET_store),
         .password_file = text_of(cfg, CCS_SET_password_file),
         .passwords = cfg->passwords,
+        .login = cfg->login,
+        .agent = cfg->agent,
+        .agent_mode = text_of(cfg, CCS_SET_agent),
+        .agent_user = text_of(cfg, CCS_SET_agent_user),
+        .log_max = cfg->log_max,
         .shared = cfg->shared,
         .configuration = cfg->configuration,
         .cache_size = (size_t)number_of(cfg, CCS_SET_cache_size),
@@ -294,6 +338,7 @@ void ccs_config_values(const struct ccs_config *cfg, struct ccs_settings *out)
         .wait_ms = number_of(cfg, CCS_SET_wait),
         .stale_ms = number_of(cfg, CCS_SET_stale),
         .negative_ms = number_of(cfg, CCS_SET_negative),
+        .probe_rate = (uint32_t)number_of(cfg, CCS_SET_probe_rate),
         .default_name = text_of(cfg, CCS_SET_default_name),
         .unknown_name = (enum ccs_unknown_name)number_of(cfg, CCS_SET_unknown_name),
         .check_name = (enum ccs_check_name)number_of(cfg, CCS_SET_check_name),

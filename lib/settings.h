@@ -4,6 +4,7 @@
 
 #include <ccs/ccs.h>
 
+#include "login.h"
 #include "secret.h"
 
 enum ccs_check_name { CCS_CHECK_NAME_OFF, CCS_CHECK_NAME_WARN, CCS_CHECK_NAME_REFUSE };
@@ -15,14 +16,20 @@ struct ccs_settings {
     const char *store;
     const char *password_file;
     struct ccs_passwords *passwords; /* borrowed; NULL without a password_file */
-    struct ccs_shared *shared;       /* borrowed; NULL: none was given */
-    uint64_t configuration;          /* which configuration of shared this is; 0: none */
+    struct ccs_login *login;         /* borrowed; NULL without a credentials_file */
+    struct ccs_agent *agent;         /* borrowed; NULL: none was given */
+    const char *agent_mode;          /* "auto", "on", "off", or the path of a socket */
+    const char *agent_user;
+    enum ccs_level log_max;
+    struct ccs_shared *shared; /* borrowed; NULL: none was given */
+    uint64_t configuration;    /* which configuration of shared this is; 0: none */
     size_t cache_size;
     uint32_t parsed;
     int64_t refresh_ms;
     int64_t wait_ms;
     int64_t stale_ms;
     int64_t negative_ms;
+    uint32_t probe_rate;      /* a second */
     const char *default_name; /* canonical */
     enum ccs_unknown_name unknown_name;
     enum ccs_check_name check_name;

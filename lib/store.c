@@ -2,15 +2,19 @@
 #include "store.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "agent.h"
 #include "error.h"
+#include "mounts.h"
 #include "name.h"
+#include "settings.h"
+#include "store_agent.h"
 
 #define SHOWN 256 /* how much of a location or a name an error text shows */
 
-/* "smb://…", "C:\…": what people paste that a Linux file system does not know. */
+/* "http://…", "C:\…": what people paste that a Linux file system does not know. */
 static int store_has_scheme(const char *location)
 {
     size_t n = 0;
@@ -21,15 +25,9 @@ static int store_has_scheme(const char *location)
            (n == 1 && location[1] == ':' && (location[2] == '\\' || location[2] == '/'));
 }
 
-static int store_is_unc(const char *location)
-{
-    return strncmp(location, "\\\\", 2) == 0 ||
-           (location[0] == '/' && location[1] == '/' && location[2] != '/' &&
-            location[2] != '\0') ||
-           strncasecmp(location, "smb://", 6) == 0 || strncasecmp(location, "cifs://", 7) == 0;
-}
-
-int ccs_store_open(const char *location, struct ccs_store **out, struct ccs_error *err)
+/* What the location says itself. unc is written if it names a share. */
+static int store_read_location(const char *location, struct ccs_unc *unc, int *is_share,
+                               struct ccs_error *err)
 {
     char shown[SHOWN];
 
@@ -37,22 +35,161 @@ int ccs_store_open(const char *location, struct ccs_store **out, struct ccs_erro
         return ccs_error_set(err, CCS_EINVAL,
                              "no store is set: give the folder with the PFX files");
     }
+    *is_share = ccs_unc_is(location);
+    if (*is_share)
+        return ccs_unc_parse(location, unc, err);
+    if (!store_has_scheme(location))
+        return CCS_OK;
     ccs_printable(shown, sizeof(shown), location, strlen(location));
-    if (store_is_unc(location)) {
-        return ccs_error_set(err, CCS_EINVAL,
-                             "store %s: a share must be mounted first (mount.cifs), and the folder "
-                             "where it is mounted be given",
-                             shown);
-    }
-    if (store_has_scheme(location))
-        return ccs_error_set(err, CCS_EINVAL, "store %s: give the path of a folder", shown);
-    return ccs_store_dir_open(location, out, err);
+    return ccs_error_set(err, CCS_EINVAL, "store %s: give the path of a folder", shown);
+}
+
+static int store_copy(const char *path, struct ccs_store_place *out, enum ccs_store_way way,
+                      struct ccs_error *err)
+{
+    const size_t len = strlen(path);
+
+    if (len >= sizeof(out->path))
+        return ccs_error_set(err, CCS_EINVAL, "the path of the store is too long");
+    out->way = way;
+    memcpy(out->path, path, len + 1);
+    return CCS_OK;
+}
+
+/* A folder that an agent is to read, which knows nothing of this process's current folder. */
+static int store_place_folder(const char *location, struct ccs_store_place *out,
+                              struct ccs_error *err)
+{
+    char shown[SHOWN];
+
+    if (location[0] == '/')
+        return store_copy(location, out, CCS_STORE_AGENT, err);
+    ccs_printable(shown, sizeof(shown), location, strlen(location));
+    return ccs_error_set(err, CCS_EINVAL,
+                         "store %s: give the whole path of a folder that an agent is to read",
+                         shown);
+}
+
+static int store_place_share(const struct ccs_unc *unc, const char *location, const char *mode,
+                             struct ccs_store_place *out, struct ccs_error *err)
+{
+    char path[CCS_MOUNTS_PATH_SIZE];
+    char text[CCS_UNC_TEXT_SIZE];
+    char shown[SHOWN];
+    int rv;
+
+    ccs_unc_format(unc, text);
+    if (strcmp(mode, "auto") != 0 && strcmp(mode, "off") != 0)
+        return store_copy(text, out, CCS_STORE_AGENT, err);
+    rv = ccs_mounts_find(unc, path, err);
+    if (rv == CCS_OK)
+        return store_copy(path, out, CCS_STORE_DIR, err);
+    if (rv == CCS_ENOMEM || strcmp(mode, "auto") == 0)
+        return rv == CCS_ENOMEM ? rv : store_copy(text, out, CCS_STORE_AGENT, err);
+    ccs_printable(shown, sizeof(shown), location, strlen(location));
+    return ccs_error_set(err, CCS_EINVAL,
+                         "store %s: the share is not mounted here, so mount it (mount.cifs), or "
+                         "let ccs-agent read it",
+                         shown);
+}
+
+int ccs_store_find(const char *location, const char *agent_mode, struct ccs_store_place *out,
+                   struct ccs_error *err)
+{
+    struct ccs_unc unc;
+    int is_share = 0;
+    const int rv = store_read_location(location, &unc, &is_share, err);
+
+    if (rv != CCS_OK)
+        return rv;
+    if (is_share)
+        return store_place_share(&unc, location, agent_mode, out, err);
+    if (strcmp(agent_mode, "auto") != 0 && strcmp(agent_mode, "off") != 0)
+        return store_place_folder(location, out, err);
+    return store_copy(location, out, CCS_STORE_DIR, err);
+}
+
+int ccs_store_check(const char *location, const char *agent_mode, struct ccs_error *err)
+{
+    struct ccs_store_place *place;
+    struct ccs_unc unc;
+    int is_share = 0;
+    int rv = store_read_location(location, &unc, &is_share, err);
+
+    if (rv != CCS_OK || is_share)
+        return rv;
+    place = malloc(sizeof(*place));
+    if (place == NULL)
+        return ccs_error_set(err, CCS_ENOMEM, "no memory to look at the settings of the store");
+    rv = ccs_store_find(location, agent_mode, place, err);
+    free(place);
+    return rv;
+}
+
+int ccs_store_open(const char *location, struct ccs_store **out, struct ccs_error *err)
+{
+    struct ccs_store_place *place = malloc(sizeof(*place));
+    int rv;
+
+    if (place == NULL)
+        return ccs_error_set(err, CCS_ENOMEM, "no memory for the store");
+    rv = ccs_store_find(location, "off", place, err);
+    if (rv == CCS_OK)
+        rv = ccs_store_dir_open(place->path, out, err);
+    free(place);
+    return rv;
+}
+
+/* The path of a socket, or an agent that was started from this process or one before it. */
+static int store_open_agent(const struct ccs_config *cfg, const struct ccs_settings *s,
+                            const char *location, struct ccs_store **out, struct ccs_error *err)
+{
+    struct ccs_agent *agent = NULL;
+    const char *path = NULL;
+    int rv = CCS_OK;
+
+    if (s->agent_mode[0] == '/')
+        path = s->agent_mode;
+    else if (s->agent != NULL)
+        agent = ccs_agent_ref(s->agent);
+    else
+        rv = ccs_agent_start(cfg, &agent, err);
+    if (rv == CCS_OK)
+        rv = ccs_store_agent_open(agent, path, location, out, err);
+    ccs_agent_free(agent);
+    return rv;
+}
+
+int ccs_store_open_config(const struct ccs_config *cfg, struct ccs_store **out,
+                          struct ccs_error *err)
+{
+    struct ccs_store_place *place = malloc(sizeof(*place));
+    struct ccs_settings s;
+    int rv;
+
+    if (place == NULL)
+        return ccs_error_set(err, CCS_ENOMEM, "no memory for the store");
+    ccs_config_values(cfg, &s);
+    /* An agent that was started for it reads it, also if the share has been mounted since. */
+    rv = ccs_store_find(s.store, s.agent != NULL ? "on" : s.agent_mode, place, err);
+    if (rv == CCS_OK && place->way == CCS_STORE_DIR)
+        rv = ccs_store_dir_open(place->path, out, err);
+    else if (rv == CCS_OK)
+        rv = store_open_agent(cfg, &s, place->path, out, err);
+    free(place);
+    return rv;
 }
 
 void ccs_store_close(struct ccs_store *store)
 {
     if (store != NULL)
         store->ops->close(store);
+}
+
+void ccs_store_set_log(struct ccs_store *store, struct ccs_log *log)
+{
+    if (store->ops->set_log != NULL)
+        store->ops->set_log(store, log);
 }
 
 int ccs_store_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, struct ccs_error *err)

@@ -12,6 +12,8 @@
  * follow the file's name ("it is empty").
  */
 
+#include <stdbool.h>
+
 #include <ccs/ccs.h>
 
 #include "secret.h"
@@ -36,6 +38,7 @@ struct ccs_root {
     uint64_t file_id;
     uint64_t fs_type;
     int64_t mtime_ns;
+    bool notifies; /* a watch is told of whatever changes it, by this machine or another */
 };
 
 enum ccs_event_kind {
@@ -49,6 +52,7 @@ typedef int (*ccs_store_name_cb)(const char *file, size_t len, void *arg); /* no
 typedef void (*ccs_store_event_cb)(enum ccs_event_kind kind, const char *file, void *arg);
 
 struct ccs_store;
+struct ccs_log;
 
 struct ccs_store_ops {
     int (*list)(struct ccs_store *store, ccs_store_name_cb cb, void *arg, struct ccs_error *err);
@@ -60,6 +64,7 @@ struct ccs_store_ops {
     int (*watch_fd)(struct ccs_store *store);
     int (*watch_start)(struct ccs_store *store, struct ccs_error *err);
     void (*watch_read)(struct ccs_store *store, ccs_store_event_cb cb, void *arg);
+    void (*set_log)(struct ccs_store *store, struct ccs_log *log); /* NULL: it has nothing to say */
     void (*close)(struct ccs_store *store);
 };
 
@@ -67,12 +72,40 @@ struct ccs_store {
     const struct ccs_store_ops *ops;
 };
 
+/* How the files of a location are reached. */
+enum ccs_store_way { CCS_STORE_DIR, CCS_STORE_AGENT };
+
+#define CCS_STORE_PATH_SIZE 4096
+
+struct ccs_store_place {
+    enum ccs_store_way way;
+    char path[CCS_STORE_PATH_SIZE]; /* of the folder here; or its location as the agent knows it */
+};
+
 /*
- * New store after the setting `store`. No I/O. CCS_EINVAL for a location of no known kind, UNC
- * paths among them.
+ * Decides it, after the settings `store` and `agent`. A share is looked for in the table of mounts,
+ * no file system is touched. CCS_EINVAL for a location of no known kind, and for a share that is
+ * neither mounted nor to be left to an agent. *out is written on CCS_OK only.
  */
+int ccs_store_find(const char *location, const char *agent_mode, struct ccs_store_place *out,
+                   struct ccs_error *err);
+
+/* Whether the two settings make sense, whatever is mounted. No I/O. */
+int ccs_store_check(const char *location, const char *agent_mode, struct ccs_error *err);
+
+/*
+ * New store for an instance. If it takes an agent, that is the one given with
+ * ccs_config_set_agent(), or one that is started now.
+ */
+int ccs_store_open_config(const struct ccs_config *cfg, struct ccs_store **out,
+                          struct ccs_error *err);
+
+/* New store without an agent: a folder, or a share that is mounted. CCS_EINVAL for any other. */
 int ccs_store_open(const char *location, struct ccs_store **out, struct ccs_error *err);
 void ccs_store_close(struct ccs_store *store);
+
+/* Where the store says what it cannot say with an error. Before any other call; log outlives it. */
+void ccs_store_set_log(struct ccs_store *store, struct ccs_log *log);
 
 /* Names of all directory entries that end in .pfx, in no order. A cb that stops is not an error. */
 int ccs_store_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, struct ccs_error *err);

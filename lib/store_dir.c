@@ -169,6 +169,29 @@ static int dir_check_root(const struct store_dir *dir, int root, struct statfs *
     return st.st_nlink == 0 ? dir_root_error(dir, ENOENT, err) : CCS_OK;
 }
 
+/* File systems that only this machine changes, and whose inotify tells of all that. */
+static bool dir_is_local(uint64_t fs_type)
+{
+    static const uint64_t local[] = {
+        0xef53,     /* ext2, ext3, ext4 */
+        0x58465342, /* xfs */
+        0x9123683e, /* btrfs */
+        0x01021994, /* tmpfs */
+        0x858458f6, /* ramfs */
+        0x2fc12fc1, /* zfs */
+        0x794c7630, /* overlayfs */
+        0xf2f52010, /* f2fs */
+        0xca451a4e, /* bcachefs */
+        0x3153464a, /* jfs */
+    };
+
+    for (size_t i = 0; i < CCS_ARRAY_LEN(local); i++) {
+        if (fs_type == local[i])
+            return true;
+    }
+    return false;
+}
+
 static int dir_probe(struct ccs_store *store, struct ccs_root *out, struct ccs_error *err)
 {
     struct store_dir *dir = dir_of(store);
@@ -185,6 +208,7 @@ static int dir_probe(struct ccs_store *store, struct ccs_root *out, struct ccs_e
         out->device = (uint64_t)st.st_dev;
         out->file_id = (uint64_t)st.st_ino;
         out->fs_type = (uint64_t)fs.f_type;
+        out->notifies = dir_is_local(out->fs_type);
         out->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     }
     return rv;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <string.h>
 
 #include "error.h"
 #include "handshake.h"
+#include "hello.h"
 #include "tls.h"
 
 static pthread_once_t tls_once = PTHREAD_ONCE_INIT;
@@ -95,21 +96,6 @@ int ccs_cred_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)
     return rv;
 }
 
-/* The first signature makes what later ones need; for RSA it costs as much as a whole signature. */
-static int tls_sign(EVP_PKEY *key)
-{
-    static const uint8_t text[32] = {0};
-    uint8_t signature[1024];
-    size_t len = sizeof(signature);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int ok;
-
-    ok = ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) == 1 &&
-         EVP_DigestSign(ctx, signature, &len, text, sizeof(text)) == 1;
-    EVP_MD_CTX_free(ctx);
-    return ok;
-}
-
 int ccs_tls_warm(const struct ccs_key_pair *pair, struct ccs_error *err)
 {
     SSL *ssl;
@@ -124,11 +110,6 @@ int ccs_tls_warm(const struct ccs_key_pair *pair, struct ccs_error *err)
         rv = ccs_error_set(err, CCS_ENOMEM, "OpenSSL has no memory for a TLS connection");
     else if (!tls_use_pair(ssl, pair, &why))
         rv = ccs_error_set(err, why.code, "%s", why.text);
-    else if ((pair->key_type == EVP_PKEY_RSA || pair->key_type == EVP_PKEY_RSA_PSS) &&
-             !tls_sign(pair->key))
-        rv = ccs_error_set(
-            err, CCS_EKEYUSE,
-            "the private key cannot sign: export the certificate again, with its key");
     else
         rv = CCS_OK;
     SSL_free(ssl);
@@ -157,27 +138,31 @@ static void tls_hello_name(SSL *ssl, const char **name, size_t *len)
 }
 
 /*
- * Runs before OpenSSL looks at the session that the client offers, so that the session id context
- * is the name's own by then.
+ * Must run before OpenSSL looks at the session that the client offers, so that the session id
+ * context is the name's own by then. NULL: no memory.
  */
-static int tls_hello(SSL *ssl, int *alert, void *arg)
+static struct ccs_handshake *tls_decide(SSL *ssl, const struct ccs_attachment *attachment)
 {
-    const struct ccs_attachment *attachment = ccs_attachment_get(SSL_get_SSL_CTX(ssl));
     struct ccs_handshake *handshake = ccs_handshake_get(ssl);
     const char *name;
     size_t len;
 
-    (void)arg;
-    if (attachment == NULL || attachment->site == NULL)
-        return SSL_CLIENT_HELLO_SUCCESS;
     ERR_set_mark();
     tls_hello_name(ssl, &name, &len);
     if (handshake == NULL)
         handshake = ccs_handshake_new(ssl);
     if (handshake != NULL)
-        ccs_handshake_wait(handshake, attachment->site, name, len);
+        ccs_handshake_wait(handshake, attachment, name, len);
     ERR_pop_to_mark();
-    if (handshake != NULL)
+    return handshake;
+}
+
+static int tls_hello(SSL *ssl, int *alert, void *arg)
+{
+    const struct ccs_attachment *attachment = ccs_attachment_get(SSL_get_SSL_CTX(ssl));
+
+    (void)arg;
+    if (attachment == NULL || attachment->site == NULL || tls_decide(ssl, attachment) != NULL)
         return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_INTERNAL_ERROR;
     return SSL_CLIENT_HELLO_ERROR;
@@ -198,4 +183,86 @@ int ccs_ssl_ctx_attach(SSL_CTX *ctx, struct ccs_site *site, struct ccs_error *er
     if (rv == CCS_OK)
         SSL_CTX_set_client_hello_cb(ctx, tls_hello, NULL);
     return rv;
+}
+
+/* -- servers that choose in a client hello callback ------------------------------------------ */
+
+/*
+ * Between that callback and the comparison of a session's id context with that of the connection
+ * OpenSSL calls nobody, except to open a ticket and to fetch a session from a cache. A handshake
+ * that offers no session is decided in the server name callback, which is soon enough for it.
+ *
+ * Returns 0 if the session must not be resumed, whatever it says.
+ */
+static int tls_offered(SSL *ssl)
+{
+    const struct ccs_attachment *attachment = ccs_attachment_get(SSL_get_SSL_CTX(ssl));
+
+    if (attachment == NULL || attachment->site == NULL)
+        return 1;
+    return SSL_total_renegotiations(ssl) == 0 && tls_decide(ssl, attachment) != NULL;
+}
+
+static SSL_TICKET_RETURN tls_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *key_name,
+                                    size_t key_name_len, SSL_TICKET_STATUS status, void *arg)
+{
+    (void)session, (void)key_name, (void)key_name_len, (void)arg;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!tls_offered(ssl))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static SSL_SESSION *tls_session(SSL *ssl, const unsigned char *id, int len, int *copy)
+{
+    const struct ccs_attachment *attachment = ccs_attachment_get(SSL_get_SSL_CTX(ssl));
+
+    if (attachment == NULL || attachment->next_session == NULL || !tls_offered(ssl))
+        return NULL;
+    return attachment->next_session(ssl, id, len, copy);
+}
+
+int ccs_thread_attach(SSL_CTX *ctx, struct ccs_site *site, const struct ccs_thread_host *host,
+                      struct ccs_error *err)
+{
+    struct ccs_attachment attachment = {.site = site, .blocking = 1};
+    const struct ccs_attachment *before;
+    int rv;
+
+    if (ctx == NULL || host == NULL)
+        return ccs_error_set(err, CCS_EINVAL, "attaching needs an SSL_CTX and a host");
+    before = ccs_attachment_get(ctx);
+    if (before != NULL && !before->blocking)
+        return ccs_error_set(err, CCS_EINVAL, "this SSL_CTX has a gate already");
+    attachment.thread = *host;
+    attachment.host.rejected = host->rejected;
+    attachment.host.arg = host->arg;
+    attachment.next_session = SSL_CTX_sess_get_get_cb(ctx);
+    if (attachment.next_session == tls_session)
+        attachment.next_session = before != NULL ? before->next_session : NULL;
+    rv = ccs_attachment_set(ctx, &attachment, err);
+    if (rv != CCS_OK)
+        return rv;
+    if (attachment.next_session != NULL)
+        SSL_CTX_sess_set_get_cb(ctx, tls_session);
+    if (SSL_CTX_set_session_ticket_cb(ctx, NULL, tls_ticket, NULL) != 1)
+        return ccs_error_set(err, CCS_ESSL, "OpenSSL takes no session ticket callback");
+    return CCS_OK;
+}
+
+int ccs_hello_server_name(const uint8_t *buf, size_t size, char name[CCS_SERVER_NAME_SIZE],
+                          size_t *len)
+{
+    struct ccs_hello hello;
+    int rv;
+
+    ccs_hello_init(&hello);
+    rv = ccs_hello_feed(&hello, buf, size);
+    if (rv != CCS_OK)
+        return rv;
+    memcpy(name, hello.name, hello.name_len);
+    name[hello.name_len] = '\0';
+    *len = hello.name_len;
+    return CCS_OK;
 }

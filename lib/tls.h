@@ -16,9 +16,9 @@ int ccs_tls_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err);
 
 /*
  * Uses a new pair once the way a handshake will, on a scratch SSL, so that no handshake pays for
- * what OpenSSL puts off until first use (an RSA key's first signature among it). CCS_EKEYUSE with
- * OpenSSL's reason if a TLS server of this process would refuse it, at the security level that new
- * contexts have. Does not name the file. Any thread, several at once.
+ * what OpenSSL puts off until first use; its key has signed already, see keypair.h. CCS_EKEYUSE
+ * with OpenSSL's reason if a TLS server of this process would refuse it, at the security level that
+ * new contexts have. Does not name the file. Any thread, several at once.
  */
 int ccs_tls_warm(const struct ccs_key_pair *pair, struct ccs_error *err);
 

@@ -19,6 +19,13 @@ static bool leads(const struct ccs *ccs)
     return ccs_lease_check(ccs->layout->leases, &ccs->lease);
 }
 
+static uint64_t on_token(void *arg)
+{
+    struct ccs *ccs = arg;
+
+    return leads(ccs) ? ccs->lease.token : 0;
+}
+
 static void keep_lease(struct ccs *ccs, int64_t now)
 {
     struct ccs_leases *leases = ccs->layout->leases;
@@ -103,11 +110,17 @@ static void on_forget_failures(void *arg)
 static size_t on_failures(void *arg)
 {
     struct ccs *ccs = arg;
+    struct ccs_counters_sum sum;
     int64_t now = ccs_now_ms();
+    uint64_t asked;
 
     if (!leads(ccs))
         return 0;
-    return ccs_cache_failure_count(ccs->cache, now) +
+    /* Names that the index says are not there leave nothing behind but a count. */
+    ccs_counters_read(ccs->layout->counters, &sum);
+    asked = sum.own[CCS_COUNT_NOT_FOUND] - ccs->asked;
+    ccs->asked = sum.own[CCS_COUNT_NOT_FOUND];
+    return (asked > 0) + ccs_cache_failure_count(ccs->cache, now) +
            ccs_vault_failure_count(&ccs->layout->vault, ccs->store_id, now);
 }
 
@@ -139,6 +152,7 @@ static int add_cached(const struct ccs_vault_visit *visit, void *arg)
         snprintf(f->stem, sizeof(f->stem), "%s", visit->stem);
         memcpy(f->file, parts[i].file, sizeof(f->file));
         f->stamp = parts[i].stamp;
+        f->loaded_for = visit->loaded_for;
     }
     return 0;
 }
@@ -185,6 +199,7 @@ static void on_expired(void *arg)
 void ccs_upkeep_ops(struct ccs *ccs, struct ccs_refresh_ops *ops)
 {
     *ops = (struct ccs_refresh_ops){
+        .token = on_token,
         .changed = on_changed,
         .removed = on_removed,
         .forget_failures = on_forget_failures,

@@ -7,11 +7,13 @@ ccs_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 export LC_ALL=C.UTF-8             # file names in tests and demo are UTF-8
 export PATH=$PATH:/usr/sbin:/sbin # where Debian keeps nginx, which an ordinary user's PATH lacks
 
-# Everything that the library, the command line and the nginx modules are built from.
+# Everything that the library, the agent, the command line and the nginx modules are built from.
 # nginx-dev brings the headers that nginx's own configure asks for.
 ccs_build_packages=(build-essential cmake ninja-build pkg-config libssl-dev libidn2-dev
-    libjansson-dev nginx nginx-dev)
+    libjansson-dev libsmbclient-dev nginx nginx-dev)
 ccs_demo_packages=(openssl curl)
+ccs_smb_packages=(samba samba-common-bin)
+ccs_apache_packages=(apache2-bin apache2-dev apache2-ssl-dev) # the server, not its service
 ccs_check_packages=(git openssl curl libcmocka-dev libnginx-mod-stream
     clang clang-format clang-tidy cppcheck libclang-rt-14-dev
     strace gnutls-bin libnss3-tools openjdk-17-jre-headless python3-cryptography
@@ -62,6 +64,10 @@ ccs_need_packages()
     echo 'Installing them with apt-get, without recommended packages and without starting services.'
     if [[ " ${missing[*]} " == *' nginx '* ]]; then
         echo "Debian enables nginx's own service for the next boot: 'systemctl disable nginx' undoes that."
+    fi
+    if [[ " ${missing[*]} " == *' samba '* ]]; then
+        echo "Debian enables Samba's own services for the next boot: 'systemctl disable smbd nmbd" \
+            "samba-ad-dc' undoes that."
     fi
     # A command of its own, so that what it puts in place is taken away again however it ends.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive bash "$ccs_root/scripts/lib.sh" "${missing[@]}" ||

@@ -163,6 +163,49 @@ void ccs_shared_free(struct ccs_shared *shared);
 /* The memory for instances of cfg (NULL: none). cfg keeps a reference. */
 void ccs_config_set_shared(struct ccs_config *cfg, struct ccs_shared *shared);
 
+/*
+ * ccs-agent: the process that reads the store for a server which cannot do so itself, because it is
+ * a share that is not mounted or a folder that only another user may read (setting `agent`). It
+ * ends when all processes that hold it, or were forked from one that does, have released it or
+ * ended.
+ */
+struct ccs_agent;
+
+/*
+ * Starts the agent for cfg, unless one with the same settings and credentials, from the same
+ * executable, is held in this process already: then it is that one, so that a configuration that is
+ * read again keeps its agent. *out is new, and NULL if the store needs no agent to be started.
+ * Takes some milliseconds, ten seconds at most.
+ *
+ * A server with several processes calls it in the one that may read the credentials, before it
+ * gives up its rights and before it forks those that serve, and passes the result to
+ * ccs_config_set_agent(). ccs_open() does it for a configuration that has none. If it fails, a
+ * server that starts should refuse to; one that reads its configuration again can go on with
+ * ccs_agent_previous().
+ */
+int ccs_agent_start(const struct ccs_config *cfg, struct ccs_agent **out, struct ccs_error *err);
+
+/* A living agent for the store of cfg with other settings, of an older configuration of this
+ * process; new, or NULL. */
+struct ccs_agent *ccs_agent_previous(const struct ccs_config *cfg);
+
+/* Whether ccs_agent_start() would find an executable, if it needs one. Starts nothing. */
+int ccs_agent_check(const struct ccs_config *cfg, struct ccs_error *err);
+
+/* Releases a handle; configurations and instances that use the agent keep references of their own.
+ */
+void ccs_agent_free(struct ccs_agent *agent);
+
+/* The agent for instances of cfg (NULL: none). cfg keeps a reference. */
+void ccs_config_set_agent(struct ccs_config *cfg, struct ccs_agent *agent);
+
+/*
+ * Forgets user and password of the file server, in cfg and all configurations that share them by
+ * inheritance, also when cfg was opened: an agent that runs does not need them any more. Processes
+ * that are forked never have them.
+ */
+void ccs_config_wipe_login(struct ccs_config *cfg);
+
 /* Where log lines go, and the most detailed level wanted. cb NULL: nowhere. */
 void ccs_config_set_log(struct ccs_config *cfg, enum ccs_level max, ccs_log_cb cb, void *arg,
                         unsigned flags);

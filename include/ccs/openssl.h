@@ -106,6 +106,49 @@ int ccs_gate_attach(SSL_CTX *ctx, struct ccs_site *site, const struct ccs_gate_h
                     struct ccs_error *err);
 
 /*
+ * What a server that runs each handshake on a thread of its own, and chooses its virtual server in
+ * a client hello callback, adds to that. All run on the thread that runs the handshake, as the host
+ * of the SSL_CTX in force; each may be NULL.
+ */
+struct ccs_thread_host {
+    /*
+     * In place of ccs_acquire() with the setting `wait`, with the same result: the host may know
+     * the answer already, or may not want this thread to wait. name is canonical, and not empty.
+     */
+    int (*acquire)(SSL *ssl, struct ccs *ccs, const char *name, size_t len, struct ccs_answer *out,
+                   void *arg);
+
+    /* What a handshake is served with, its session resumed or not. Called once or more often. */
+    void (*served)(SSL *ssl, const struct ccs_answer *borrowed, void *arg);
+
+    /* Before a handshake is refused. */
+    void (*rejected)(SSL *ssl, const struct ccs_answer *borrowed, void *arg);
+
+    void *arg;
+};
+
+/*
+ * As ccs_ssl_ctx_attach(), but the client hello callback stays the application's: it may exchange
+ * the SSL_CTX, and the site of the one in force then serves. Must be called for every SSL_CTX of a
+ * listener if any of its virtual servers uses a store, with site NULL for those that do not. Takes
+ * the place of the session ticket callback, and goes in front of the one that fetches sessions from
+ * a cache: call it after the application has set that. host is copied; site is borrowed and must
+ * outlive ctx.
+ */
+int ccs_thread_attach(SSL_CTX *ctx, struct ccs_site *site, const struct ccs_thread_host *host,
+                      struct ccs_error *err);
+
+/*
+ * The server name in the first octets that a client sent, for hosts that look at them before the
+ * handshake. CCS_OK: it is in name, NUL-terminated, *len octets long (0: the client sent none), as
+ * it was sent. CCS_PENDING: it takes more octets to tell. CCS_EINVAL: not a ClientHello that can be
+ * read.
+ */
+#define CCS_SERVER_NAME_SIZE 256
+int ccs_hello_server_name(const uint8_t *buf, size_t size, char name[CCS_SERVER_NAME_SIZE],
+                          size_t *len);
+
+/*
  * What was decided for this connection, or NULL if no site was asked. Borrowed from ssl, valid
  * until the next call into OpenSSL with it. Its credential is what was or will be served.
  */

@@ -7,7 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-enum kind { KIND_LOCATION, KIND_FILE, KIND_TIME, KIND_COUNT, KIND_SIZE, KIND_CHOICE, KIND_HOST };
+enum kind {
+    KIND_LOCATION,
+    KIND_FILE,
+    KIND_TIME,
+    KIND_COUNT,
+    KIND_SIZE,
+    KIND_RATE,
+    KIND_CHOICE,
+    KIND_HOST,
+    KIND_SOCKET,
+    KIND_USER
+};
 enum scope { SCOPE_STORE, SCOPE_SITE };
 
 struct setting {
@@ -28,14 +39,24 @@ static const struct setting settings[] = {
 
 static void print_value(const struct setting *s)
 {
-    static const char *const words[] = {"*folder*", "*file*", "*time*", "*number*",
-                                        "*size*",   "",       "*host*"};
+    static const char *const words[] = {
+        [KIND_LOCATION] = "*folder*", [KIND_FILE] = "*file*", [KIND_TIME] = "*time*",
+        [KIND_COUNT] = "*number*",    [KIND_SIZE] = "*size*", [KIND_RATE] = "*number*`/s`",
+        [KIND_CHOICE] = "",           [KIND_HOST] = "*host*", [KIND_SOCKET] = "",
+        [KIND_USER] = "*user*",
+    };
 
     fputs(words[s->kind], stdout);
     for (const char *p = s->choices, *end; p != NULL; p = *end ? end + 1 : NULL) {
         end = p + strcspn(p, "|");
-        printf("%s`%.*s`", p == s->choices ? "" : *end ? ", " : " or ", (int)(end - p), p);
+        printf("%s`%.*s`",
+               p == s->choices                  ? ""
+               : *end || s->kind == KIND_SOCKET ? ", "
+                                                : " or ",
+               (int)(end - p), p);
     }
+    if (s->kind == KIND_SOCKET)
+        fputs(" or *socket*", stdout);
 }
 
 static void print_limit(const struct setting *s, int64_t n)
@@ -50,8 +71,8 @@ static void print_limit(const struct setting *s, int64_t n)
         printf(n >= 1 << 30 ? "%" PRId64 "g" : "%" PRId64 "m", n >= 1 << 30 ? n >> 30 : n >> 20);
         return;
     }
-    if (s->kind == KIND_COUNT || n == 0) {
-        printf("%" PRId64, n);
+    if (s->kind == KIND_COUNT || s->kind == KIND_RATE || n == 0) {
+        printf(s->kind == KIND_RATE ? "%" PRId64 "/s" : "%" PRId64, n);
         return;
     }
     while (n % times[i].size != 0)
@@ -85,7 +106,8 @@ int main(void)
         else
             fputs(" | – | ", stdout);
         print_text(s->help);
-        if (s->kind == KIND_TIME || s->kind == KIND_COUNT || s->kind == KIND_SIZE) {
+        if (s->kind == KIND_TIME || s->kind == KIND_COUNT || s->kind == KIND_SIZE ||
+            s->kind == KIND_RATE) {
             fputs(" From ", stdout);
             print_limit(s, s->min);
             fputs(" to ", stdout);

@@ -5,10 +5,14 @@
 
 /* -- settings ------------------------------------------------------------------------------ */
 
+/* While an old configuration is in use there may be those of two. */
+static ngx_queue_t ngx_ccs_confs = {&ngx_ccs_confs, &ngx_ccs_confs};
+
 static void ngx_ccs_conf_free(void *data)
 {
     ngx_ccs_conf_t *conf = data;
 
+    ngx_queue_remove(&conf->all);
     ccs_site_free(conf->site);
     ccs_config_free(conf->config);
 }
@@ -29,7 +33,18 @@ ngx_ccs_conf_t *ngx_ccs_conf_create(ngx_conf_t *cf)
         return NULL;
     cln->handler = ngx_ccs_conf_free;
     cln->data = conf;
+    ngx_queue_insert_tail(&ngx_ccs_confs, &conf->all);
     return conf;
+}
+
+void ngx_ccs_conf_wipe_logins(void)
+{
+    for (ngx_queue_t *q = ngx_queue_head(&ngx_ccs_confs); q != ngx_queue_sentinel(&ngx_ccs_confs);
+         q = ngx_queue_next(q)) {
+        const ngx_ccs_conf_t *conf = ngx_queue_data(q, ngx_ccs_conf_t, all);
+
+        ccs_config_wipe_login(conf->config);
+    }
 }
 
 char *ngx_ccs_set_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
@@ -58,9 +73,9 @@ char *ngx_ccs_set(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
     if (ccs_config_is_set(conf->config, name))
         return (char *)"is duplicate";
 
-    /* A path with backslashes in front is a share's, not one to be looked for beside nginx.conf. */
+    /* A share's name, in any of its forms, is not one to be looked for beside nginx.conf. */
     if (cmd->offset == NGX_CCS_FILE && value.len > 0 && value.data[0] != '\\' &&
-        ngx_conf_full_name(cf->cycle, &value, 1) != NGX_OK)
+        ngx_strstr(value.data, "://") == NULL && ngx_conf_full_name(cf->cycle, &value, 1) != NGX_OK)
         return NGX_CONF_ERROR;
 
     if (ccs_config_set(conf->config, name, (const char *)value.data, &err) != CCS_OK) {
@@ -111,7 +126,7 @@ char *ngx_ccs_conf_merge(ngx_conf_t *cf, ngx_ccs_conf_t *prev, ngx_ccs_conf_t *c
                       conf->file, conf->line, err.text);
         return NGX_CONF_ERROR;
     }
-    return NGX_CONF_OK;
+    return ngx_ccs_agent_check(cf, conf) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 char *ngx_ccs_conf_certificates(ngx_conf_t *cf, ngx_ccs_conf_t *conf, ngx_array_t *outer,

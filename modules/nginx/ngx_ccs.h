@@ -20,10 +20,12 @@ typedef struct {
     struct ccs_config *config;
     struct ccs_site *site; /* of a server that uses a store, else NULL */
     ngx_flag_t enable;
-    ngx_flag_t here; /* the ccs directive is in this very block */
-    ngx_flag_t tls;  /* the server has a TLS listener */
-    u_char *file;    /* where the ccs directive in force is */
+    ngx_flag_t here;  /* the ccs directive is in this very block */
+    ngx_flag_t tls;   /* the server has a TLS listener */
+    ngx_flag_t agent; /* ccs-agent reads the store */
+    u_char *file;     /* where the ccs directive in force is */
     ngx_uint_t line;
+    ngx_queue_t all; /* of the blocks of all configurations that there are */
 } ngx_ccs_conf_t;
 
 /* What decides which clients are let in to a server. */
@@ -46,8 +48,11 @@ typedef struct {
 #define NGX_CCS_TIME     0
 #define NGX_CCS_COUNT    0
 #define NGX_CCS_SIZE     0
+#define NGX_CCS_RATE     0
 #define NGX_CCS_CHOICE   0
 #define NGX_CCS_HOST     0
+#define NGX_CCS_SOCKET   0
+#define NGX_CCS_USER     0
 
 char *ngx_ccs_set_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *data);
 char *ngx_ccs_set(ngx_conf_t *cf, ngx_command_t *cmd, void *data);
@@ -91,6 +96,16 @@ ngx_int_t ngx_ccs_attach(ngx_conf_t *cf, SSL_CTX *ctx, ngx_ccs_conf_t *conf,
 ngx_int_t ngx_ccs_zone_add(ngx_conf_t *cf, ngx_array_t *sites, const char *name, void *tag,
                            ngx_shm_zone_t **out);
 void ngx_ccs_zone_use(ngx_shm_zone_t *shm_zone, ngx_array_t *sites);
+
+/*
+ * Starts the agents that the stores of the sites need, or finds those that run already, and leaves
+ * them to the sites' configurations. The check, at configuration time, starts nothing.
+ */
+ngx_int_t ngx_ccs_agents_start(ngx_cycle_t *cycle, ngx_array_t *sites);
+ngx_int_t ngx_ccs_agent_check(ngx_conf_t *cf, const ngx_ccs_conf_t *conf);
+
+/* The credentials of file servers have been handed over: forgets them, wherever they were set. */
+void ngx_ccs_conf_wipe_logins(void);
 
 /* For the life of a cycle. sites may be empty. */
 ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zone_t *zone);

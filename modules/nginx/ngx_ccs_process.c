@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <ngx_channel.h>
@@ -70,13 +71,26 @@ static ngx_err_t ngx_ccs_probe(ngx_cycle_t *cycle, const char *path)
     return NGX_ETIMEDOUT;
 }
 
+/* A share is no path, and an agent may read a folder that the workers may not. */
+static ngx_uint_t ngx_ccs_is_own_folder(const ngx_ccs_conf_t *conf)
+{
+    const char *store = ccs_config_get(conf->config, "store");
+    const char *agent = ccs_config_get(conf->config, "agent");
+
+    return store[0] == '/' && store[1] != '/' &&
+           (ngx_strcmp(agent, "auto") == 0 || ngx_strcmp(agent, "off") == 0);
+}
+
 ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zone_t *zone)
 {
     ngx_ccs_conf_t **conf = sites->elts;
+    ngx_int_t rc;
 
     if (!ngx_test_config) {
         ngx_ccs_zone_use(zone, sites);
-        return NGX_OK;
+        rc = ngx_ccs_agents_start(cycle, sites);
+        ngx_ccs_conf_wipe_logins();
+        return rc;
     }
     for (ngx_uint_t i = 0; i < sites->nelts; i++) {
         const char *store = ccs_config_get(conf[i]->config, "store");
@@ -85,7 +99,8 @@ ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zo
 
         for (ngx_uint_t k = 0; k < i && !known; k++)
             known = ngx_strcmp(store, ccs_config_get(conf[k]->config, "store")) == 0;
-        if (known)
+        /* A share is no path, and an agent may read a folder that workers may not. */
+        if (known || !ngx_ccs_is_own_folder(conf[i]))
             continue;
         err = ngx_ccs_probe(cycle, store);
         if (err == 0)
@@ -213,6 +228,11 @@ ngx_int_t ngx_ccs_init_process(ngx_cycle_t *cycle, ngx_array_t *sites)
         return NGX_ERROR;
     ngx_ccs_instances = instances;
     ngx_ccs_ninstances = 0;
+    for (ngx_uint_t i = 0; i < sites->nelts; i++) {
+        /* Else another process of the same user could take the way to the agent out of this one. */
+        if (conf[i]->agent)
+            (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
     for (ngx_uint_t i = 0; i < sites->nelts; i++) {
         ngx_ccs_instance_t *instance;
 

@@ -26,13 +26,13 @@ int ccs_farm_teardown(void **state)
     struct ccs_farm *farm = *state;
     struct ccs_tmp tmp = farm->tmp;
     struct ccs_nginx nginx = farm->nginx;
-
+    struct ccs_apache apache = farm->apache;
     int bad;
 
     *state = NULL;
     ccs_pki_ca_free(farm->ca);
     free(farm);
-    bad = ccs_nginx_stop(&nginx);
+    bad = ccs_nginx_stop(&nginx) | ccs_apache_stop(&apache);
     ccs_tmp_remove(&tmp);
     return bad;
 }
@@ -72,8 +72,11 @@ void ccs_farm_put_bytes(struct ccs_farm *farm, const char *file, const void *dat
 
 struct ccs_tls_spec ccs_farm_ask(const struct ccs_farm *farm, const char *sni)
 {
-    struct ccs_tls_spec spec = {
-        .port = farm->nginx.port[0], .sni = sni, .root = farm->ca->root, .path = "/"};
+    struct ccs_tls_spec spec = {.port = farm->apache.pid > 0 ? farm->apache.port[0]
+                                                             : farm->nginx.port[0],
+                                .sni = sni,
+                                .root = farm->ca->root,
+                                .path = "/"};
 
     return spec;
 }
@@ -177,7 +180,7 @@ static int opened(void *arg)
 {
     struct sought *sought = arg;
 
-    return ccs_nginx_opened(&sought->farm->nginx, sought->prefix) > 0;
+    return ccs_place_opened(sought->farm->tmp.path, sought->prefix) > 0;
 }
 
 void ccs_farm_wait_opened(const struct ccs_farm *farm, const char *prefix)
@@ -191,5 +194,5 @@ void ccs_farm_wait_opened(const struct ccs_farm *farm, const char *prefix)
 
 void ccs_farm_wait_log(const struct ccs_farm *farm, const char *text)
 {
-    ccs_nginx_wait_log(&farm->nginx, text, 1);
+    ccs_place_wait_log(farm->tmp.path, text, 1);
 }

@@ -2,7 +2,7 @@
 #ifndef CCS_TEST_FARM_H
 #define CCS_TEST_FARM_H
 
-/* What every test of a server needs: a folder, a certification authority, a store and an nginx. */
+/* What every test of a server needs: a folder, a certification authority, a store and a server. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "apache.h"
 #include "nginx.h"
 #include "pki.h"
 #include "tls_client.h"
@@ -19,8 +20,9 @@
 struct ccs_farm {
     struct ccs_tmp tmp;
     struct ccs_pki_ca *ca;
-    struct ccs_nginx nginx; /* prepared or started by the test */
-    char store[220];        /* the folder; it exists from the beginning */
+    struct ccs_nginx nginx;   /* prepared or started by the test, */
+    struct ccs_apache apache; /* or this one; both in the folder tmp */
+    char store[220];          /* the folder; it exists from the beginning */
 };
 
 /* What nearly every configuration begins with, and the answer that tests look at. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stress.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +82,7 @@ static void open_slot(struct state *s, struct slot *slot)
     slot->spec.max_version = chance(s, 3) == 0 ? TLS1_2_VERSION : 0;
     slot->spec.groups = chance(s, 8) == 0 ? "P-521:X25519:P-256" : NULL;
     slot->spec.alpn = chance(s, 4) == 0 ? "h2,http/1.1" : NULL;
-    /* nginx hangs up on HTTP/2 connections that have asked nothing yet when it reloads. */
+    /* A server hangs up on HTTP/2 connections that have asked nothing yet when it reloads. */
     slot->spec.path = slot->spec.alpn != NULL || chance(s, 3) == 0 ? NULL : "/";
     /* A session that was given to this very name, or to another one: then it must not count. */
     slot->spec.session =
@@ -189,8 +188,8 @@ void ccs_stress_run(struct ccs_stress *stress)
         }
         if (reloads < stress->reloads &&
             opened > (reloads + 1) * stress->connections / (stress->reloads + 1)) {
-            /* Without waiting for it: connections are under way in the old worker. */
-            ccs_nginx_signal(&stress->farm->nginx, SIGHUP);
+            /* Connections are under way in the old processes. */
+            stress->reload(stress->farm);
             reloads++;
         }
         if (moved == 0) {

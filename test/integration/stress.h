@@ -12,7 +12,8 @@ struct ccs_stress {
     struct ccs_farm *farm;
     size_t connections;
     size_t parallel;
-    size_t reloads; /* spread evenly over the connections */
+    size_t reloads;                        /* spread evenly over the connections */
+    void (*reload)(struct ccs_farm *farm); /* without waiting for it */
     unsigned seed;
 
     /* What became of them. */

@@ -10,9 +10,10 @@
 #include "process.h"
 
 #define WARM  50
-#define TRIES 6
+#define MOST  (WARM * 9 / 10)
+#define TRIES 20
 
-/* Longest time that a load may add to a warm handshake, in milliseconds. */
+/* Longest time that a load may add to nine in ten warm handshakes, in milliseconds. */
 #define ALLOWED 20.0
 
 static void run_slow(struct ccs_farm *farm, const char *http)
@@ -53,13 +54,11 @@ static void measure(struct ccs_farm *farm, double ms[WARM])
     qsort(ms, WARM, sizeof(ms[0]), compare);
 }
 
-/* Cold names are asked for again as long as warm ones are measured, so that a load is always under
- * way. */
 static void warm_names_do_not_wait(void **state)
 {
     struct ccs_farm *farm = *state;
     double idle[WARM], busy[WARM];
-    struct ccs_tls_client *cold[TRIES];
+    struct ccs_tls_client *cold;
     char name[40], file[48];
     int i, good = 0;
 
@@ -69,31 +68,58 @@ static void warm_names_do_not_wait(void **state)
         ccs_farm_put(farm, file, name, NULL);
     }
     ccs_farm_put(farm, "warm.test.pfx", "warm.test", NULL);
-    run_slow(farm, CCS_FARM_HTTP);
+    run_slow(farm, CCS_FARM_HTTP "ccs_wait 30s;\n");
     ccs_farm_expect_name(farm, "warm.test", "LOADED warm.test.pfx", NULL);
-    ccs_nginx_slow(&farm->nginx, "500 cold");
 
-    /* Another program may take the machine at any moment, so that a bad try says little; a server
-     * that waits for the store fails all of them, since 50 handshakes take less than a load. */
+    /* Another program may take the machine at any moment, so that a bad try says little about
+     * times. A server that waits for the store would not come to the end of any. */
     for (i = 0; i < TRIES && !good; i++) {
         const struct ccs_tls_result *result;
 
         snprintf(name, sizeof(name), "cold%d.test", i);
+        ccs_nginx_slow(&farm->nginx, "hold cold");
         measure(farm, idle);
-        cold[i] = start(farm, name);
+        cold = start(farm, name);
+        ccs_farm_wait_opened(farm, name);
         measure(farm, busy);
-        assert_int_equal(ccs_tls_client_run(&cold[i], 1, 0), 1);
-        result = ccs_tls_client_result(cold[i]);
+        assert_true(ccs_tls_client_waiting(cold));
+        ccs_nginx_slow(&farm->nginx, "");
+        assert_int_equal(ccs_tls_client_run(&cold, 1, 0), 1);
+        result = ccs_tls_client_result(cold);
         assert_true(result->ok);
         assert_memory_equal(result->body, "LOADED cold", 11);
-        print_message("warm handshakes in ms, median/max: %.2f/%.2f idle, %.2f/%.2f during a load "
-                      "of %.0f\n",
-                      idle[WARM / 2], idle[WARM - 1], busy[WARM / 2], busy[WARM - 1], result->ms);
-        assert_true(result->ms >= 500);
-        good = busy[WARM - 1] <= idle[WARM - 1] + ALLOWED;
-        ccs_tls_client_free(cold[i]);
+        print_message("warm handshakes in ms, median/90 %%/max: %.2f/%.2f/%.2f idle, "
+                      "%.2f/%.2f/%.2f during a load of %.0f\n",
+                      idle[WARM / 2], idle[MOST], idle[WARM - 1], busy[WARM / 2], busy[MOST],
+                      busy[WARM - 1], result->ms);
+        good = busy[MOST] <= idle[MOST] + ALLOWED;
+        ccs_tls_client_free(cold);
     }
     assert_true(good);
+}
+
+#define WITH_STATUS                                                                                \
+    CCS_FARM_TLS CCS_FARM_STORE "ccs_wait 30s; ccs_cache_size 4m;\n"                               \
+                                "server { listen @PORT1@ ssl;\n"                                   \
+                                "location / { " CCS_FARM_ANSWER "}\n"                              \
+                                "location = /status { ccs_status; } }\n"
+
+struct crowd {
+    struct ccs_farm *farm;
+    unsigned long waiting;
+};
+
+static int all_wait(void *arg)
+{
+    struct crowd *crowd = arg;
+    struct ccs_tls_spec spec = ccs_farm_ask(crowd->farm, "warm.test");
+    struct ccs_tls_result result;
+    const char *at;
+
+    spec.path = "/status";
+    (void)ccs_tls_client_once(&spec, &result, NULL);
+    at = strstr(result.body, "\"waiting\":");
+    return at != NULL && strtoul(at + 10, NULL, 10) == crowd->waiting;
 }
 
 /* One load serves all that wait for it, and two names are loaded at the same time. */
@@ -102,15 +128,19 @@ static void one_load_for_all_who_wait(void **state)
     enum { EACH = 12 };
     struct ccs_farm *farm = *state;
     struct ccs_tls_client *clients[2 * EACH];
+    struct crowd crowd = {farm, 2 * EACH};
     int i;
 
     ccs_farm_put(farm, "one.test.pfx", "one.test", NULL);
     ccs_farm_put(farm, "two.test.pfx", "two.test", NULL);
-    run_slow(farm, CCS_FARM_HTTP);
+    ccs_farm_put(farm, "warm.test.pfx", "warm.test", NULL);
+    run_slow(farm, WITH_STATUS);
+    ccs_farm_expect_name(farm, "warm.test", "LOADED warm.test.pfx", NULL);
     ccs_nginx_slow(&farm->nginx, "hold");
     for (i = 0; i < 2 * EACH; i++) {
         clients[i] = start(farm, i % 2 == 0 ? "one.test" : "two.test");
     }
+    assert_true(ccs_wait_until(all_wait, &crowd, 0));
     ccs_nginx_slow(&farm->nginx, "");
     assert_int_equal(ccs_tls_client_run(clients, 2 * EACH, 0), 2 * EACH);
     for (i = 0; i < 2 * EACH; i++) {
@@ -139,7 +169,7 @@ static void waiting_is_bounded(void **state)
     assert_int_equal(result.end, CCS_TLS_ALERT);
     assert_int_equal(result.alert, CCS_ALERT_INTERNAL_ERROR);
     print_message("given up after %.0f ms\n", result.ms);
-    assert_true(result.ms >= 290 && result.ms < ccs_wait_scaled(3000));
+    assert_true(result.ms >= 290 && result.ms < ccs_wait_scaled(20000));
     /* The load goes on, and whoever comes afterwards has it. */
     ccs_nginx_slow(&farm->nginx, "");
     ccs_farm_wait_served(farm, "a.test", NULL);
@@ -154,7 +184,7 @@ static void queue_is_bounded(void **state)
 
     ccs_farm_put(farm, "a.test.pfx", "a.test", NULL);
     ccs_farm_put(farm, "warm.test.pfx", "warm.test", NULL);
-    run_slow(farm, CCS_FARM_HTTP "ccs_max_waiting 4;\n");
+    run_slow(farm, CCS_FARM_HTTP "ccs_max_waiting 4; ccs_wait 30s;\n");
     ccs_farm_expect_name(farm, "warm.test", NULL, NULL);
     ccs_nginx_slow(&farm->nginx, "hold a.test");
     for (i = 0; i < 4; i++) {
@@ -219,7 +249,7 @@ static void talkative_client(void **state)
     long before, spent;
 
     ccs_farm_put(farm, "a.test.pfx", "a.test", NULL);
-    run_slow(farm, CCS_FARM_HTTP);
+    run_slow(farm, CCS_FARM_HTTP "ccs_wait 30s;\n");
     ccs_nginx_slow(&farm->nginx, "hold a.test");
     client = start(farm, "a.test");
     ccs_farm_wait_opened(farm, "a.test");
@@ -250,7 +280,7 @@ static void nginx_timeout_goes_on_counting(void **state)
     spec = ccs_farm_ask(farm, "a.test");
     ccs_tls_client_once(&spec, &result, NULL);
     assert_int_equal(result.end, CCS_TLS_CLOSED);
-    assert_true(result.ms >= 900 && result.ms < ccs_wait_scaled(10000));
+    assert_true(result.ms >= 900 && result.ms < ccs_wait_scaled(25000));
     ccs_nginx_slow(&farm->nginx, "");
     ccs_farm_wait_served(farm, "a.test", NULL);
 }
@@ -270,11 +300,16 @@ static void hanging_store(void **state)
     }
     ccs_farm_put(farm, "warm.test.pfx", "warm.test", NULL);
     run_slow(farm, CCS_FARM_HTTP "ccs_wait 1s;\n");
-    ccs_farm_expect_name(farm, "warm.test", NULL, NULL);
+    ccs_farm_wait_served(farm, "warm.test", NULL);
     ccs_nginx_slow(&farm->nginx, "hold hang");
     for (i = 0; i < 10; i++) {
+        struct ccs_tls_spec spec;
+
         snprintf(name, sizeof(name), "hang%d.test", i);
-        clients[i] = start(farm, name);
+        spec = ccs_farm_ask(farm, name);
+        clients[i] = ccs_tls_client_start(&spec);
+        /* Its time may be up before it is looked at. */
+        (void)ccs_tls_client_settle(&clients[i], 1, 0);
     }
     ccs_farm_expect_name(farm, "warm.test", NULL, NULL);
     (void)ccs_tls_client_run(clients, 10, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* 1500 connections of random fragmentation, names and versions, with reloads between: not one may
  * get another host's certificate. */
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -14,6 +15,11 @@ static unsigned seed(void)
     return text != NULL ? (unsigned)strtoul(text, NULL, 10) : (unsigned)time(NULL);
 }
 
+static void reload(struct ccs_farm *farm)
+{
+    ccs_nginx_signal(&farm->nginx, SIGHUP);
+}
+
 static void run(struct ccs_farm *farm, int workers, const char *http, const char *slow)
 {
     struct ccs_nginx_spec spec = {.http = http, .workers = workers, .slow = 1};
@@ -21,6 +27,7 @@ static void run(struct ccs_farm *farm, int workers, const char *http, const char
                                 .connections = ccs_nginx_sanitized() ? 600 : 1500,
                                 .parallel = 24,
                                 .reloads = 2,
+                                .reload = reload,
                                 .seed = seed()};
 
     print_message("CCS_TEST_SEED=%u\n", stress.seed);

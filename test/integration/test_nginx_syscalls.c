@@ -14,7 +14,7 @@
 
 #define HANDSHAKES   100
 #define ROUNDS_LEAST 3
-#define ROUNDS_MOST  8
+#define ROUNDS_MOST  20
 
 /* strace of one worker; the counts come when it ends. */
 static pid_t attach(const struct ccs_farm *farm, pid_t worker, const char *output)

@@ -48,11 +48,16 @@ static void expect_no_errors(const struct ccs_farm *farm)
     assert_true(summaries >= 3);
 }
 
+static void reload(struct ccs_farm *farm)
+{
+    ccs_nginx_signal(&farm->nginx, SIGHUP);
+}
+
 static void life(void **state)
 {
     struct ccs_farm *farm = *state;
     struct ccs_stress stress = {
-        .farm = farm, .connections = 150, .parallel = 4, .reloads = 1, .seed = 1};
+        .farm = farm, .connections = 150, .parallel = 4, .reloads = 1, .reload = reload, .seed = 1};
     char log[300], suppressions[300];
     const char *tool[] = {"/usr/bin/valgrind",
                           "-q",

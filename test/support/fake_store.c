@@ -39,6 +39,7 @@ struct fake_store {
     size_t file_count;
     struct fake_event *events;
     size_t event_count;
+    size_t telling; /* events that are handed over just now */
     int event_fd;
     int watchable;
     int watched;
@@ -295,6 +296,7 @@ static void fake_watch_read(struct ccs_store *store, ccs_store_event_cb cb, void
     count = fake->event_count;
     fake->events = NULL;
     fake->event_count = 0;
+    fake->telling += count;
     for (size_t i = 0; i < count; i++)
         if (events[i].kind == CCS_EVENT_ROOT_GONE)
             fake->watched = 0;
@@ -302,6 +304,9 @@ static void fake_watch_read(struct ccs_store *store, ccs_store_event_cb cb, void
     for (size_t i = 0; i < count; i++)
         cb(events[i].kind, events[i].name[0] != '\0' ? events[i].name : NULL, arg);
     free(events);
+    pthread_mutex_lock(&fake->lock);
+    fake->telling -= count;
+    pthread_mutex_unlock(&fake->lock);
 }
 
 static void fake_close(struct ccs_store *store)
@@ -336,7 +341,7 @@ struct fake_store *fake_store_new(void)
     fake->watchable = 1;
     fake->clock = INT64_C(1700000000000000000);
     fake->next_id = 100;
-    fake->root = (struct ccs_root){1, 2, 3, fake->clock};
+    fake->root = (struct ccs_root){1, 2, 3, fake->clock, false};
     fake->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fake->event_fd < 0 || pthread_mutex_init(&fake->lock, NULL) != 0 ||
         pthread_condattr_init(&attr) != 0 ||
@@ -613,6 +618,16 @@ void fake_store_event(struct fake_store *fake, enum ccs_event_kind kind, const c
     pthread_mutex_lock(&fake->lock);
     fake_queue(fake, kind, file);
     pthread_mutex_unlock(&fake->lock);
+}
+
+int fake_store_is_told(struct fake_store *fake)
+{
+    int told;
+
+    pthread_mutex_lock(&fake->lock);
+    told = fake->event_count == 0 && fake->telling == 0;
+    pthread_mutex_unlock(&fake->lock);
+    return told;
 }
 
 void fake_store_set_auto_events(struct fake_store *fake, int on)

@@ -62,7 +62,8 @@ int fake_store_stamp(struct fake_store *fake, const char *file, struct ccs_stamp
 
 /* -- the root ------------------------------------------------------------------------------ */
 
-/* What probes answer. Starts as {1, 2, 3, some mtime}; contents that change move mtime by 1. */
+/* What probes answer. Starts as {1, 2, 3, some mtime, false}; contents that change move mtime by 1.
+ */
 void fake_store_get_root(struct fake_store *fake, struct ccs_root *out);
 void fake_store_set_root(struct fake_store *fake, const struct ccs_root *root);
 
@@ -126,6 +127,9 @@ unsigned fake_store_reads_at_once(struct fake_store *fake);
  * CCS_EVENT_ROOT_GONE ends the watch when it is read.
  */
 void fake_store_event(struct fake_store *fake, enum ccs_event_kind kind, const char *file);
+
+/* Whether all events were read, and whoever read them is done with them. */
+int fake_store_is_told(struct fake_store *fake);
 
 /* 1: put, overwrite, touch and remove also queue their event while watched. Starts as 0. */
 void fake_store_set_auto_events(struct fake_store *fake, int on);

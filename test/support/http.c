@@ -108,6 +108,34 @@ static int h2_response(const unsigned char *in, size_t len, int *status, char *b
     return 0;
 }
 
+/* Body in chunks, each behind its length in hex. What does not look so ends it. */
+static void add_chunks(char *body, size_t size, size_t *used, const unsigned char *in, size_t len)
+{
+    const unsigned char *data;
+    unsigned long chunk;
+
+    while ((data = memmem(in, len, "\r\n", 2)) != NULL) {
+        /* The digits are followed by something that is none, so strtoul() stops in time. */
+        chunk = strtoul((const char *)in, NULL, 16);
+        data += 2;
+        len -= (size_t)(data - in);
+        in = data;
+        if (chunk == 0 || chunk > len || len - chunk < 2) {
+            return;
+        }
+        add_body(body, size, used, in, chunk);
+        in += chunk + 2;
+        len -= chunk + 2;
+    }
+}
+
+static int is_chunked(const unsigned char *in, const unsigned char *end)
+{
+    static const char header[] = "\r\nTransfer-Encoding: chunked";
+
+    return memmem(in, (size_t)(end - in), header, sizeof(header) - 1) != NULL;
+}
+
 int ccs_http_response(const unsigned char *in, size_t len, int h2, int eof, int *status, char *body,
                       size_t size)
 {
@@ -122,6 +150,11 @@ int ccs_http_response(const unsigned char *in, size_t len, int h2, int eof, int 
         return 0;
     }
     *status = (in[9] - '0') * 100 + (in[10] - '0') * 10 + (in[11] - '0');
-    add_body(body, size, &used, end + 4, len - (size_t)(end + 4 - in));
+    body[0] = '\0';
+    if (is_chunked(in, end)) {
+        add_chunks(body, size, &used, end + 4, len - (size_t)(end + 4 - in));
+    } else {
+        add_body(body, size, &used, end + 4, len - (size_t)(end + 4 - in));
+    }
     return 1;
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "nginx.h"
 
-#include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,60 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "nginx_exec.h"
+#include "place.h"
 #include "process.h"
 #include "tmp.h"
 
 #define START_TRIES 5
 #define CONF_MAX    65536
-
-/* Free ports right now; another program may still take one before nginx does. */
-static void choose_ports(struct ccs_nginx *nginx)
-{
-    int fds[CCS_NGINX_PORTS], i;
-
-    for (i = 0; i < CCS_NGINX_PORTS; i++) {
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof(address);
-
-        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_true(fds[i] >= 0);
-        assert_int_equal(bind(fds[i], (struct sockaddr *)&address, len), 0);
-        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &len), 0);
-        nginx->port[i] = ntohs(address.sin_port);
-    }
-    for (i = 0; i < CCS_NGINX_PORTS; i++) {
-        close(fds[i]);
-    }
-}
-
-/* Copies text, putting in what its @WORDS@ stand for. */
-static void expand(const struct ccs_nginx *nginx, const char *text, FILE *out)
-{
-    const char *at, *end;
-
-    while ((at = strchr(text, '@')) != NULL && (end = strchr(at + 1, '@')) != NULL) {
-        fwrite(text, 1, (size_t)(at - text), out);
-        if (strncmp(at, "@DIR@", 5) == 0) {
-            fputs(nginx->dir, out);
-        } else if (strncmp(at, "@STORE@", 7) == 0) {
-            fputs(nginx->store, out);
-        } else if (strncmp(at, "@PORT", 5) == 0 && at[5] >= '1' && at[5] < '1' + CCS_NGINX_PORTS) {
-            fprintf(out, "127.0.0.1:%d", nginx->port[at[5] - '1']);
-        } else {
-            fail_msg("no such word: %.20s", at);
-        }
-        text = end + 1;
-    }
-    fputs(text, out);
-}
 
 static void write_conf(const struct ccs_nginx *nginx)
 {
@@ -90,13 +45,13 @@ static void write_conf(const struct ccs_nginx *nginx)
         fprintf(out, "load_module %s/ngx_http_ccs_module.so;\n", CCS_TEST_MODULE_DIR);
     }
     if (spec->top != NULL) {
-        expand(nginx, spec->top, out);
+        ccs_place_expand(nginx->dir, nginx->port, spec->top, out);
     }
     fputs("events { worker_connections 4096; }\nhttp {\naccess_log off;\n", out);
     for (i = 0; i < sizeof(temp) / sizeof(temp[0]); i++) {
         fprintf(out, "%s_temp_path %s/%s_temp;\n", temp[i], nginx->dir, temp[i]);
     }
-    expand(nginx, spec->http, out);
+    ccs_place_expand(nginx->dir, nginx->port, spec->http, out);
     fputs("\n}\n", out);
     fclose(out);
     assert_true(len < CONF_MAX);
@@ -116,7 +71,7 @@ void ccs_nginx_prepare(struct ccs_nginx *nginx, const char *dir, const struct cc
     }
     ccs_tmp_print(dir, "slow", "");
     ccs_tmp_print(dir, "slow.log", "");
-    choose_ports(nginx);
+    ccs_place_choose_ports(nginx->port);
     write_conf(nginx);
 }
 
@@ -129,19 +84,6 @@ void ccs_nginx_rewrite(struct ccs_nginx *nginx, const char *http, int no_module)
     write_conf(nginx);
 }
 
-/* Connects to the first port; any answer to the attempt is what counts. */
-static int accepts(const struct ccs_nginx *nginx)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)nginx->port[0]),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
-
-    rc = connect(fd, (struct sockaddr *)&address, sizeof(address));
-    close(fd);
-    return rc == 0;
-}
-
 static int started(void *arg)
 {
     struct ccs_nginx *nginx = arg;
@@ -149,7 +91,7 @@ static int started(void *arg)
     size_t want = nginx->spec.workers > 0 ? (size_t)nginx->spec.workers : 1;
 
     return ccs_process_ended(nginx->pid) ||
-           (ccs_nginx_workers(nginx, 0, workers) >= want && accepts(nginx));
+           (ccs_nginx_workers(nginx, 0, workers) >= want && ccs_place_accepts(nginx->port[0]));
 }
 
 void ccs_nginx_start(struct ccs_nginx *nginx)
@@ -170,7 +112,7 @@ void ccs_nginx_start(struct ccs_nginx *nginx)
             break;
         }
         ccs_tmp_unlink(nginx->dir, "error.log");
-        choose_ports(nginx);
+        ccs_place_choose_ports(nginx->port);
         write_conf(nginx);
     }
     output = ccs_tmp_read(nginx->dir, "output", NULL);
@@ -267,100 +209,31 @@ int ccs_nginx_wait(struct ccs_nginx *nginx)
     return status;
 }
 
-static size_t count_text(const char *in, const char *text)
-{
-    size_t count = 0;
-
-    while (in != NULL && (in = strstr(in, text)) != NULL) {
-        in += strlen(text);
-        count++;
-    }
-    return count;
-}
-
 size_t ccs_nginx_logged(const struct ccs_nginx *nginx, const char *text)
 {
-    char *log = ccs_tmp_read(nginx->dir, "error.log", NULL);
-    size_t count = count_text(log, text);
-
-    free(log);
-    return count;
-}
-
-struct sought {
-    const struct ccs_nginx *nginx;
-    const char *text;
-    size_t times;
-};
-
-static int found(void *arg)
-{
-    struct sought *sought = arg;
-
-    return ccs_nginx_logged(sought->nginx, sought->text) >= sought->times;
+    return ccs_place_logged(nginx->dir, text);
 }
 
 void ccs_nginx_wait_log(const struct ccs_nginx *nginx, const char *text, size_t times)
 {
-    struct sought sought = {nginx, text, times};
-
-    if (!ccs_wait_until(found, &sought, 0)) {
-        fail_msg("not in the log: %s", text);
-    }
+    ccs_place_wait_log(nginx->dir, text, times);
 }
 
 void ccs_nginx_slow(const struct ccs_nginx *nginx, const char *how)
 {
-    ccs_tmp_replace(nginx->dir, "slow", how, strlen(how));
+    ccs_place_slow(nginx->dir, how);
 }
 
 size_t ccs_nginx_opened(const struct ccs_nginx *nginx, const char *prefix)
 {
-    char *log = ccs_tmp_read(nginx->dir, "slow.log", NULL), line[300];
-    size_t count;
-
-    snprintf(line, sizeof(line), "\n%s", prefix);
-    count = count_text(log, line);
-    count += log != NULL && strncmp(log, prefix, strlen(prefix)) == 0;
-    free(log);
-    return count;
+    return ccs_place_opened(nginx->dir, prefix);
 }
 
-/* Copies every line of the error log with text in it to standard error. */
-static int complain(const struct ccs_nginx *nginx, const char *text)
+static int has_ended(void *arg)
 {
-    char *log = ccs_tmp_read(nginx->dir, "error.log", NULL), *rest = log, *line;
-    int bad = 0;
+    struct ccs_nginx *nginx = arg;
 
-    while (log != NULL && (line = strsep(&rest, "\n")) != NULL) {
-        if (strstr(line, text) != NULL) {
-            fprintf(stderr, "%s\n", line);
-            bad = 1;
-        }
-    }
-    free(log);
-    return bad;
-}
-
-static int sanitizer_reports(const struct ccs_nginx *nginx)
-{
-    struct dirent *entry;
-    DIR *dir = opendir(nginx->dir);
-    int bad = 0;
-    char *text;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (strncmp(entry->d_name, "sanitizer.", 10) == 0) {
-            text = ccs_tmp_read(nginx->dir, entry->d_name, NULL);
-            fprintf(stderr, "%s\n", text != NULL ? text : entry->d_name);
-            free(text);
-            bad = 1;
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-    return bad;
+    return ccs_process_ended(nginx->pid);
 }
 
 int ccs_nginx_stop(struct ccs_nginx *nginx)
@@ -371,12 +244,16 @@ int ccs_nginx_stop(struct ccs_nginx *nginx)
         return 0;
     }
     if (nginx->pid > 0) {
+        /* Asked by TERM, the master would kill workers that take longer than a second or two, as
+         * they may on a busy machine. */
+        (void)kill(nginx->pid, SIGQUIT);
+        (void)ccs_wait_until(has_ended, nginx, 10000);
         ccs_process_end(nginx->pid);
         nginx->pid = 0;
     }
-    bad = complain(nginx, "exited on signal");
-    bad |= complain(nginx, "[alert]");
-    bad |= sanitizer_reports(nginx);
+    bad = ccs_place_complain(nginx->dir, "exited on signal");
+    bad |= ccs_place_complain(nginx->dir, "[alert]");
+    bad |= ccs_place_reports(nginx->dir);
     nginx->dir[0] = '\0';
     return bad ? -1 : 0;
 }

@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define CCS_NGINX_PORTS   4
+#include "place.h"
+
+#define CCS_NGINX_PORTS   CCS_PLACE_PORTS
 #define CCS_NGINX_WORKERS 8
 
 struct ccs_nginx_spec {
@@ -64,9 +66,9 @@ void ccs_nginx_signal(struct ccs_nginx *nginx, int sig);
 int ccs_nginx_wait(struct ccs_nginx *nginx);
 
 /*
- * Ends whatever runs (SIGTERM, then SIGKILL by pid). 0, or -1 with a report if a sanitizer has
- * spoken, a worker has died of a signal, or nginx has logged an alert: the teardown should fail
- * then. Safe to call twice.
+ * Ends whatever runs (SIGQUIT, then SIGTERM, then SIGKILL by pid). 0, or -1 with a report if a
+ * sanitizer has spoken, a worker has died of a signal, or nginx has logged an alert: the teardown
+ * should fail then. Safe to call twice.
  */
 int ccs_nginx_stop(struct ccs_nginx *nginx);
 

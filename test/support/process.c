@@ -52,7 +52,7 @@ void ccs_process_end(pid_t pid)
     size_t count, i;
 
     (void)kill(pid, SIGTERM);
-    if (!ccs_wait_until(ended, &pid, 10000)) {
+    if (!ccs_wait_until(ended, &pid, 0)) {
         count = ccs_process_children(pid, NULL, children, CHILDREN_MAX);
         for (i = 0; i < count; i++) {
             (void)kill(children[i], SIGKILL);

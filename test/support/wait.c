@@ -35,13 +35,15 @@ void ccs_wait_pass(int ms)
 int ccs_wait_until(int (*cond)(void *arg), void *arg, int max_ms)
 {
     double end = ccs_wait_clock() + ccs_wait_scaled(max_ms > 0 ? max_ms : CCS_WAIT_DEFAULT);
-    int step = 1;
+    int step = 1, late;
 
     for (;;) {
+        /* In this order: there is always a look after the time is up. */
+        late = ccs_wait_clock() >= end;
         if (cond(arg)) {
             return 1;
         }
-        if (ccs_wait_clock() >= end) {
+        if (late) {
             return 0;
         }
         ccs_wait_pass(step);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "instance.h"
+#include "name.h"
 #include "wait.h"
 
 static void keep_line(enum ccs_level level, const char *line, void *arg)
@@ -40,6 +41,7 @@ struct ccs_world *ccs_world_new_in(struct ccs_shared *shared, const char *const 
     pthread_mutex_init(&w->log_lock, NULL);
     w->ca = ccs_pki_ca_new();
     w->fake = fake_store_new();
+    fake_store_set_auto_events(w->fake, 1);
     w->cfg = ccs_config_new();
     assert_non_null(w->cfg);
     ccs_config_set_log(w->cfg, CCS_LOG_DEBUG, keep_line, w, 0);
@@ -78,9 +80,41 @@ void ccs_world_put(struct ccs_world *w, const char *names, const char *file, cha
     bytes = ccs_pki_pfx_make(&leaf, 1, NULL);
     if (fingerprint != NULL)
         memcpy(fingerprint, leaf.fingerprint, 65);
-    fake_store_put(w->fake, file, bytes.data, bytes.len);
+    ccs_world_put_bytes(w, file, bytes.data, bytes.len);
     ccs_pki_bytes_clear(&bytes);
     ccs_pki_leaf_clear(&leaf);
+}
+
+struct put {
+    struct ccs_world *w;
+    uint64_t hash;
+    unsigned kinds;
+};
+
+static int has_heard(void *arg)
+{
+    struct put *put = arg;
+    struct ccs *ccs = put->w->ccs;
+    struct ccs_index_name name;
+
+    return !ccs_lease_check(ccs->layout->leases, &ccs->lease) || atomic_load(&ccs->store_down) ||
+           (ccs_index_lookup(&ccs->index, put->hash, &name) == CCS_INDEX_PRESENT &&
+            (name.kinds & put->kinds) != 0 && fake_store_is_told(put->w->fake));
+}
+
+void ccs_world_put_bytes(struct ccs_world *w, const char *file, const void *data, size_t len)
+{
+    struct put put = {.w = w};
+    char stem[CCS_STEM_SIZE];
+    enum ccs_file_kind kind;
+    int unicode;
+
+    fake_store_put(w->fake, file, data, len);
+    if (ccs_name_from_file(file, strlen(file), stem, &kind, &unicode) != CCS_OK)
+        return;
+    put.hash = ccs_index_hash(&w->ccs->index, stem, strlen(stem));
+    put.kinds = 1u << kind;
+    (void)ccs_wait_until(has_heard, &put, 10000);
 }
 
 static int take(struct ccs_answer *answer, enum ccs_result *result, char fingerprint[65])

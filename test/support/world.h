@@ -23,16 +23,23 @@ struct ccs_world {
     char log[16384]; /* lines so far, the oldest ones first */
 };
 
-/* New world; settings is a list of name, value, …, NULL, or NULL. The store is up and empty. */
+/* New world; settings is a list of name, value, …, NULL, or NULL. The store is up and empty,
+ * and tells of what happens to it. */
 struct ccs_world *ccs_world_new(const char *const *settings);
 
 /* The same with memory that other worlds may share; it must outlive them. */
 struct ccs_world *ccs_world_new_in(struct ccs_shared *shared, const char *const *settings);
 void ccs_world_free(struct ccs_world *w);
 
-/* Puts a P-256 certificate for names into the store as file; its fingerprint goes to *fingerprint.
+/*
+ * Puts a P-256 certificate for names into the store as file; its fingerprint goes to *fingerprint.
+ * Waits until the index has heard of it, if this world's instance looks after the store and that is
+ * not down.
  */
 void ccs_world_put(struct ccs_world *w, const char *names, const char *file, char fingerprint[65]);
+
+/* The same with any octets. */
+void ccs_world_put_bytes(struct ccs_world *w, const char *file, const void *data, size_t len);
 
 /* Blocking look-up; returns the code. fingerprint is "" if there is no credential; NULL allowed. */
 int ccs_world_ask(struct ccs_world *w, const char *name, enum ccs_result *result,

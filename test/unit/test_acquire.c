@@ -99,9 +99,10 @@ static void not_found_is_remembered(void **state)
     struct ccs_world *w = *state;
     unsigned reads;
 
+    /* Until the folder is listed names are looked for, afterwards they are known not to be there.
+     */
     assert_int_equal(ccs_world_ask(w, "no.example.com", NULL, NULL), CCS_ENOTFOUND);
     reads = fake_store_reads(w->fake);
-    assert_true(reads > 0);
     for (int i = 0; i < 20; i++)
         assert_int_equal(ccs_world_ask(w, "no.example.com", NULL, NULL), CCS_ENOTFOUND);
     assert_int_equal(fake_store_reads(w->fake), reads);
@@ -113,7 +114,7 @@ static void bad_exact_file_falls_to_wildcard(void **state)
     struct ccs_world *w = *state;
     char wild[65], got[65];
 
-    fake_store_put(w->fake, "a.example.com.pfx", "-----BEGIN CERTIFICATE-----\n", 28);
+    ccs_world_put_bytes(w, "a.example.com.pfx", "-----BEGIN CERTIFICATE-----\n", 28);
     assert_int_equal(ccs_world_ask(w, "a.example.com", NULL, got), CCS_EFORMAT);
     ccs_world_put(w, "*.example.com", "_.example.com.pfx", wild);
     ccs_invalidate(w->ccs, NULL, 0);
@@ -330,6 +331,14 @@ static int setup_limits(void **state)
     return 0;
 }
 
+static int setup_places(void **state)
+{
+    static const char *const settings[] = {"max_waiting", "2", NULL};
+
+    *state = ccs_world_new(settings);
+    return 0;
+}
+
 static void waiting_is_bounded_in_time(void **state)
 {
     struct ccs_world *w = *state;
@@ -354,14 +363,29 @@ static void waiting_is_bounded_in_number(void **state)
     struct waiter waiters[3] = {0};
     struct ccs_request *req;
 
+    ccs_world_put(w, "a.example", "a.example.pfx", NULL);
+    ccs_world_put(w, "b.example", "b.example.pfx", NULL);
+    ccs_world_put(w, "c.example", "c.example.pfx", NULL);
     fake_store_block(w->fake);
     assert_int_equal(start(w, "a.example", &waiters[0], &req), CCS_PENDING);
     assert_int_equal(start(w, "b.example", &waiters[1], &req), CCS_PENDING);
     assert_int_equal(start(w, "c.example", &waiters[2], &req), CCS_EBUSY);
     assert_int_equal(stats_of(w).busy, 1);
+    fake_store_unblock(w->fake);
     dispatch_until(w, waiters, 2, 2);
+    fake_store_block(w->fake);
     assert_int_equal(start(w, "c.example", &waiters[2], &req), CCS_PENDING);
     ccs_cancel(req);
+}
+
+/* Who completes a request raises the descriptor afterwards, maybe after it was dispatched. */
+static int is_quiet(void *arg)
+{
+    struct ccs_world *w = arg;
+    struct pollfd p = {.fd = ccs_event_fd(w->ccs), .events = POLLIN};
+
+    ccs_dispatch(w->ccs, 0);
+    return poll(&p, 1, 0) == 0;
 }
 
 static void dispatch_in_portions(void **state)
@@ -371,6 +395,8 @@ static void dispatch_in_portions(void **state)
     struct ccs_request *req;
     struct pollfd p = {.fd = ccs_event_fd(w->ccs), .events = POLLIN};
 
+    ccs_world_put(w, "a.example", "a.example.pfx", NULL);
+    ccs_world_put(w, "b.example", "b.example.pfx", NULL);
     fake_store_block(w->fake);
     assert_int_equal(start(w, "a.example", &waiters[0], &req), CCS_PENDING);
     assert_int_equal(start(w, "b.example", &waiters[1], &req), CCS_PENDING);
@@ -383,8 +409,7 @@ static void dispatch_in_portions(void **state)
     assert_int_equal(poll(&p, 1, ccs_wait_scaled(CCS_WAIT_DEFAULT)), 1);
     assert_int_equal(ccs_dispatch(w->ccs, 1), 1);
     assert_int_equal(waiters[0].told + waiters[1].told, 2);
-    ccs_dispatch(w->ccs, 0);
-    assert_int_equal(poll(&p, 1, 0), 0);
+    assert_true(ccs_wait_until(is_quiet, w, 0));
 }
 
 /* -- many threads -------------------------------------------------------------------------- */
@@ -456,7 +481,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(close_tells_all, setup, teardown),
         cmocka_unit_test_setup_teardown(credential_outlives_instance, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_is_bounded_in_time, setup_limits, teardown),
-        cmocka_unit_test_setup_teardown(waiting_is_bounded_in_number, setup_limits, teardown),
+        cmocka_unit_test_setup_teardown(waiting_is_bounded_in_number, setup_places, teardown),
         cmocka_unit_test_setup_teardown(dispatch_in_portions, setup_limits, teardown),
         cmocka_unit_test_setup_teardown(threads_get_what_they_ask_for, setup, teardown),
     };

@@ -75,13 +75,13 @@ static void any_size_and_place(void **state)
 
         assert_int_equal(posix_memalign((void **)&mem, CCS_ARENA_ALIGN, size + 64), 0);
         memset(mem, 0xa5, size + 64);
-        assert_int_equal(ccs_layout_format(mem, size, 4096, &l, &err), CCS_OK);
+        assert_int_equal(ccs_layout_format(mem, size, CCS_INDEX_SIZE_MIN, &l, &err), CCS_OK);
         assert_int_equal(ccs_layout_attach(mem, size, &again, &err), CCS_OK);
         assert_int_equal(ccs_vault_verify(&again.vault, &err), CCS_OK);
         for (size_t k = 0; k < 64; k++)
             assert_int_equal(mem[size + k], 0xa5);
         assert_non_null(ccs_arena_part(l.arena, CCS_ARENA_INDEX, &part));
-        assert_int_equal(part, 4096);
+        assert_int_equal(part, CCS_INDEX_SIZE_MIN);
         assert_true(l.vault.shard_count >= 1 && l.vault.shard_count <= CCS_VAULT_SHARDS_MAX);
         assert_true(l.vault.generation_mask + 1 >= l.vault.shard_count);
         assert_true(size < 64 * 1024 * 1024 ||

@@ -3,6 +3,7 @@
 #include "pkcs12_kit.h"
 
 #include "chain.h"
+#include "issuers.h"
 
 #define DAY 86400L
 
@@ -249,6 +250,50 @@ static void test_id(void **state)
     assert_false(ccs_bag_id_equal(&none, &none));
 }
 
+/* No server has such a key, but an old authority may. */
+static void test_other_kind_of_key(void **state)
+{
+    EVP_PKEY *dsa = ccs_certkit_key("DSA");
+    X509 *authority = make("dsa", dsa, "root", host()->root_key, 1, -DAY, 90 * DAY);
+    X509 *leaf = make("leaf", host()->key, "dsa", dsa, 0, -DAY, 90 * DAY);
+    const struct item items[] = {{leaf, NULL}, {authority, NULL}};
+
+    (void)state;
+    expect_path(items, 2, true, (X509 *[]){authority, NULL});
+    X509_free(authority);
+    X509_free(leaf);
+    EVP_PKEY_free(dsa);
+}
+
+/* Objects that others use are used here as well, and never given away. */
+static void test_shared(void **state)
+{
+    const struct host *h = host();
+    const struct item items[] = {{h->leaf, NULL}, {h->inter, NULL}};
+    unsigned char *der = NULL;
+    X509 *shared = NULL, *taken;
+    int len = i2d_X509(h->inter, &der);
+    struct set *s;
+
+    (void)state;
+    assert_true(len > 0);
+    assert_null(ccs_issuers_find(der, (size_t)len));
+    assert_int_equal(ccs_issuers_get(der, (size_t)len, &shared, NULL), CCS_OK);
+    s = gather(items, 2);
+    assert_ptr_equal(s->chain.certs[1].x509, shared);
+    assert_null(ccs_chain_take(&s->chain, 1));
+    taken = ccs_chain_take(&s->chain, 0);
+    assert_ptr_equal(taken, s->chain.certs[0].x509);
+    assert_null(ccs_chain_take(&s->chain, 0));
+    drop(s);
+    assert_int_equal(X509_cmp(taken, h->leaf), 0);
+    assert_int_equal(ccs_issuers_count(), 1);
+    ccs_issuers_release(shared);
+    assert_int_equal(ccs_issuers_count(), 0);
+    X509_free(taken);
+    OPENSSL_free(der);
+}
+
 /* Several pairs and what belongs to none, through the whole loader. */
 static void test_pairs(void **state)
 {
@@ -302,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_same_name), cmocka_unit_test(test_cross_signed),
         cmocka_unit_test(test_circle),    cmocka_unit_test(test_longest),
         cmocka_unit_test(test_id),        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_shared),    cmocka_unit_test(test_other_kind_of_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, host_free);

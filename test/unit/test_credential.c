@@ -19,6 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "credential.h"
+#include "decode.h"
 #include "issuers.h"
 
 /* -- an OpenSSL with other habits -- */
@@ -226,6 +227,21 @@ static void pfx_clear(struct ccs_pfx *pfx)
     *pfx = (struct ccs_pfx){0};
 }
 
+/* What reading a file leaves behind: the last pair's leaf and key as objects. */
+static void pfx_decode(struct ccs_pfx *pfx)
+{
+    struct ccs_pair *pair = &pfx->pairs[pfx->pair_count - 1];
+    const unsigned char *p = pair->key.data;
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)pair->key.len);
+
+    pair->key_object = ccs_decode_key(&pair->key, info);
+    assert_non_null(pair->key_object);
+    assert_int_equal(ccs_decode_certificate(pair->leaf.data, pair->leaf.len, &pair->leaf_object),
+                     CCS_OK);
+    assert_int_equal(ERR_peek_error(), 0);
+    PKCS8_PRIV_KEY_INFO_free(info);
+}
+
 static X509 *leaf_for(EVP_PKEY *key)
 {
     return issue(key, "www.example.com", "DNS:www.example.com", -DAY, 30 * DAY, 0);
@@ -262,6 +278,21 @@ static void assert_refused(const struct ccs_pfx *pfx, int code, const char *text
         fail_msg("\"%s\" is not in \"%s\"", text, e.text);
     assert_int_equal(ERR_peek_error(), 0);
     assert_int_equal(ccs_part_new(pfx, &part, NULL), code);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+/* The same with what is decoded already. */
+static void assert_taking_refused(struct ccs_pfx *pfx, int code, const char *text)
+{
+    struct ccs_error e = {.text = ""};
+    struct ccs_part *part = NULL;
+
+    assert_int_equal(ccs_part_take(pfx, &part, &e), code);
+    assert_null(part);
+    assert_null(pfx->pairs[0].leaf_object);
+    assert_null(pfx->pairs[0].key_object);
+    if (!strstr(e.text, text))
+        fail_msg("\"%s\" is not in \"%s\"", text, e.text);
     assert_int_equal(ERR_peek_error(), 0);
 }
 
@@ -374,6 +405,37 @@ static void every_key_type_serves(void **state)
     }
 }
 
+/* Once; whoever comes later starts from the octets. */
+static void what_is_decoded_is_used(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KEY_X25519; kind++) {
+        EVP_PKEY *key = key_of((enum key_kind)kind, 0);
+        struct ccs_part *first = NULL, *second = NULL;
+        struct ccs_pfx pfx = {0};
+        const X509 *object;
+
+        pfx_add(&pfx, leaf_for(key), key, 1);
+        pfx_decode(&pfx);
+        object = pfx.pairs[0].leaf_object;
+        assert_int_equal(ccs_part_take(&pfx, &first, NULL), CCS_OK);
+        assert_int_equal(ERR_peek_error(), 0);
+        assert_null(pfx.pairs[0].leaf_object);
+        assert_null(pfx.pairs[0].key_object);
+        if (kinds[kind].joined)
+            assert_ptr_equal(first->pairs[0].leaf, object);
+        assert_int_equal(ccs_part_take(&pfx, &second, NULL), CCS_OK);
+        assert_ptr_not_equal(first->pairs[0].leaf, second->pairs[0].leaf);
+        assert_ptr_not_equal(first->pairs[0].key, second->pairs[0].key);
+        check_pair(&first->pairs[0], &pfx.pairs[0].leaf, key, kinds[kind].type, kinds[kind].joined);
+        ccs_part_unref(first);
+        check_pair(&second->pairs[0], &pfx.pairs[0].leaf, key, kinds[kind].type,
+                   kinds[kind].joined);
+        ccs_part_unref(second);
+        pfx_clear(&pfx);
+    }
+}
+
 static void several_pairs_in_one_file(void **state)
 {
     struct ccs_pfx pfx = {0};
@@ -417,6 +479,8 @@ static void strangers_are_refused(void **state)
 
         pfx_add(&pfx, leaf_for(key_of(cases[i].leaf, 0)), key_of(cases[i].key, cases[i].which), 0);
         assert_refused(&pfx, CCS_EMISMATCH, "do not belong together");
+        pfx_decode(&pfx);
+        assert_taking_refused(&pfx, CCS_EMISMATCH, "do not belong together");
         pfx_clear(&pfx);
     }
 }
@@ -461,6 +525,8 @@ static void unsound_keys_are_refused(void **state)
 
         pfx_add(&pfx, leaf_for(key_of(tried[i], 0)), key, 0);
         assert_refused(&pfx, CCS_EMISMATCH, "signatures do not verify");
+        pfx_decode(&pfx);
+        assert_taking_refused(&pfx, CCS_EMISMATCH, "signatures do not verify");
         pfx_clear(&pfx);
         EVP_PKEY_free(key);
 
@@ -826,8 +892,9 @@ static void a_failed_join_concerns_one_pair(void **state)
             struct ccs_part *part = NULL;
 
             pfx_add(&pfx, leaf_for(key), key, 1);
+            pfx_decode(&pfx);
             fromdata_habit = joined ? AS_EVER : FAILS;
-            assert_int_equal(ccs_part_new(&pfx, &part, NULL), CCS_OK);
+            assert_int_equal(ccs_part_take(&pfx, &part, NULL), CCS_OK);
             fromdata_habit = AS_EVER;
             assert_int_equal(ERR_peek_error(), 0);
             check_pair(&part->pairs[0], &pfx.pairs[0].leaf, key, kinds[used[i]].type, joined);
@@ -865,6 +932,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_key_type_serves),
+        cmocka_unit_test(what_is_decoded_is_used),
         cmocka_unit_test(several_pairs_in_one_file),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(unsound_keys_are_refused),

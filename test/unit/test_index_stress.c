@@ -34,9 +34,11 @@
 #define READERS 5
 #ifdef __SANITIZE_THREAD__ /* all is slow, and processes have one thread */
 #define KILLS   300
+#define SCANS   10 /* a listing ends only if its writer lives for so long */
 #define LIFE_US 32000u
 #else
 #define KILLS   800
+#define SCANS   50
 #define LIFE_US 4000u
 #endif
 #define FIXED 300  /* names that are always there */
@@ -416,7 +418,7 @@ static bool has_seen_enough(unsigned died)
     struct ccs_index_status status;
 
     ccs_index_status(&indexes[0], &status);
-    return atomic_load(&stage->asked) > 1000 && atomic_load(&stage->scans) > 50 && died > 30 &&
+    return atomic_load(&stage->asked) > 1000 && atomic_load(&stage->scans) > SCANS && died > 30 &&
            status.lost > 10 && status.rebuilds > 50;
 }
 
@@ -427,7 +429,7 @@ static void test_killed_writers(void **state)
     pid_t readers[READERS] = {0};
     pid_t writers[STORES] = {0};
     uint64_t token = 1;
-    int64_t deadline;
+    int64_t deadline, patience;
     unsigned killed = 0;
     unsigned died = 0;
     uint64_t r = 4711;
@@ -438,8 +440,10 @@ static void test_killed_writers(void **state)
         if (readers[i] == 0)
             reader_main(i + 1);
     }
-    deadline = ccs_now_ms() + ccs_wait_scaled(60000);
-    while (ccs_now_ms() < deadline && (killed + died < KILLS || !has_seen_enough(died))) {
+    deadline = ccs_now_ms() + ccs_wait_scaled(30000);
+    patience = ccs_now_ms() + ccs_wait_scaled(240000);
+    while ((ccs_now_ms() < deadline && killed + died < KILLS) ||
+           (ccs_now_ms() < patience && !has_seen_enough(died))) {
         const unsigned store = (unsigned)(next_random(&r) % STORES);
 
         for (unsigned i = 0; i < STORES; i++) {

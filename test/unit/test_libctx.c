@@ -10,7 +10,9 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
+#include <openssl/x509.h>
 
+#include "certkit.h"
 #include "libctx.h"
 
 #define THREADS 8
@@ -63,11 +65,68 @@ static void test_apart(void **state)
     assert_int_equal(OSSL_PROVIDER_available(NULL, "legacy"), 0);
 }
 
+static EVP_PKEY *copy_in(OSSL_LIB_CTX *ctx, EVP_PKEY *key)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
+    EVP_PKEY *copy = EVP_PKCS82PKEY_ex(info, ctx, NULL);
+
+    PKCS8_PRIV_KEY_INFO_free(info);
+    ERR_clear_error();
+    return copy;
+}
+
+/* The keys of TLS servers live in the second context, and do there what they do in the first. */
+static void test_keys(void **state)
+{
+    static const char *const kinds[] = {"RSA:2048", "RSA-PSS:2048", "P-256",
+                                        "P-384",    "ED25519",      "ED448"};
+    OSSL_LIB_CTX *full = ccs_libctx(NULL), *few = ccs_libctx_keys(NULL);
+
+    (void)state;
+    assert_ptr_not_equal(few, full);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        EVP_PKEY *key = ccs_certkit_key(kinds[i]), *a = copy_in(full, key), *b = copy_in(few, key);
+        EVP_MD_CTX *md = EVP_MD_CTX_new();
+        unsigned char signature[1024];
+        size_t len = sizeof(signature);
+
+        assert_non_null(a);
+        assert_non_null(b);
+        assert_ptr_equal(ccs_libctx_of(a), full);
+        assert_ptr_equal(ccs_libctx_of(b), few);
+        assert_int_equal(EVP_PKEY_eq(a, b), 1);
+        assert_int_equal(EVP_PKEY_eq(b, key), 1);
+        assert_int_equal(EVP_DigestSignInit_ex(md, NULL, NULL, few, NULL, b, NULL), 1);
+        assert_int_equal(EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1), 1);
+        EVP_MD_CTX_reset(md);
+        assert_int_equal(EVP_DigestVerifyInit_ex(md, NULL, NULL, full, NULL, a, NULL), 1);
+        assert_int_equal(EVP_DigestVerify(md, signature, len, (const unsigned char *)"x", 1), 1);
+        EVP_MD_CTX_free(md);
+        EVP_PKEY_free(key);
+        EVP_PKEY_free(a);
+        EVP_PKEY_free(b);
+    }
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void test_keys_of_others(void **state)
+{
+    EVP_KEYMGMT *dsa = EVP_KEYMGMT_fetch(ccs_libctx(NULL), "DSA", NULL);
+
+    (void)state;
+    assert_non_null(dsa);
+    EVP_KEYMGMT_free(dsa);
+    assert_null(EVP_KEYMGMT_fetch(ccs_libctx_keys(NULL), "DSA", NULL));
+    ERR_clear_error();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_apart),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_keys_of_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -561,9 +561,104 @@ static void same_store_looks_at_secrets_and_log(void **state)
     ccs_config_free(b);
 }
 
+static void agents(void **state)
+{
+    struct ccs_config *cfg = ccs_config_new();
+    struct ccs_settings v;
+    char long_path[200];
+
+    (void)state;
+    ccs_config_values(cfg, &v);
+    assert_string_equal(v.agent_mode, "auto");
+    assert_string_equal(v.agent_user, "ccs");
+    assert_null(v.agent);
+    assert_null(v.login);
+    ok(cfg, "agent", "on");
+    ok(cfg, "agent", "off");
+    ok(cfg, "agent", "auto");
+    ok(cfg, "agent", "/run/ccs-agent.sock");
+    assert_string_equal(ccs_config_get(cfg, "agent"), "/run/ccs-agent.sock");
+    assert_int_equal(ccs_config_number(cfg, "agent"), -1);
+    bad(cfg, "agent", "yes",
+        "\"yes\" is neither auto, on or off nor the absolute path of a socket: write one of them "
+        "for agent");
+    memset(long_path, '/', sizeof(long_path) - 1);
+    long_path[sizeof(long_path) - 1] = '\0';
+    assert_int_equal(ccs_config_set(cfg, "agent", long_path, NULL), CCS_EINVAL);
+    ok(cfg, "agent_user", "www-data");
+    ok(cfg, "agent_user", "65534");
+    ok(cfg, "agent_user", "DOM\\svc.certs");
+    bad(cfg, "agent_user", "", "\"\" cannot be the agent_user: write the name of a user");
+    bad(cfg, "agent_user", "-x", "\"-x\" cannot be the agent_user: write the name of a user");
+    bad(cfg, "agent_user", "a b", "\"a b\" cannot be the agent_user: write the name of a user");
+    ccs_config_free(cfg);
+}
+
+static void shares_are_checked(void **state)
+{
+    static const char *const good[] = {"\\\\server\\share", "//server/share/dir",
+                                       "smb://server/share"};
+    struct ccs_config *cfg = ccs_config_new();
+    struct ccs_error e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        ok(cfg, "store", good[i]);
+        assert_int_equal(ccs_config_check(cfg, &e), CCS_OK);
+    }
+    ok(cfg, "store", "//server");
+    assert_int_equal(ccs_config_check(cfg, &e), CCS_EINVAL);
+    ok(cfg, "store", "http://server/share");
+    assert_int_equal(ccs_config_check(cfg, &e), CCS_EINVAL);
+    ok(cfg, "store", "certs");
+    assert_int_equal(ccs_config_check(cfg, &e), CCS_OK);
+    ok(cfg, "agent", "on"); /* which has another current folder */
+    assert_int_equal(ccs_config_check(cfg, &e), CCS_EINVAL);
+    assert_non_null(strstr(e.text, "the whole path"));
+    ok(cfg, "store", "/srv/certs");
+    assert_int_equal(ccs_config_check(cfg, &e), CCS_OK);
+    ccs_config_free(cfg);
+}
+
+static void logins(void **state)
+{
+    struct ccs_config *a = ccs_config_new(), *b = ccs_config_new();
+    struct ccs_login_texts t;
+    struct ccs_settings v;
+    struct ccs_error e;
+
+    (void)state;
+    write_file(0, "username=svc\npassword=one\n");
+    write_file(1, "password=one\n");
+    ok(a, "credentials_file", path[0]);
+    assert_int_equal(ccs_config_set(a, "credentials_file", path[1], &e), CCS_EINVAL);
+    assert_null(strstr(e.text, "one"));
+    assert_int_equal(ccs_config_inherit(b, a, NULL), CCS_OK);
+    assert_int_equal(ccs_config_same_store(a, b), 1);
+    ccs_config_values(b, &v);
+    assert_true(ccs_login_get(v.login, &t));
+    assert_string_equal(t.password, "one");
+    ccs_config_wipe_login(a);
+    assert_false(ccs_login_get(v.login, &t));
+    assert_int_equal(ccs_config_same_store(a, b), 1);
+    write_file(0, "username=svc\npassword=two\n");
+    ok(b, "credentials_file", path[0]);
+    assert_int_equal(ccs_config_same_store(a, b), 0);
+    write_file(0, "username=svc\npassword=one\n");
+    ok(b, "credentials_file", path[0]);
+    assert_int_equal(ccs_config_same_store(a, b), 1);
+    ccs_config_wipe_login(NULL);
+    ccs_config_set_agent(NULL, NULL);
+    ccs_config_free(a);
+    ccs_config_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agents),
+        cmocka_unit_test(shares_are_checked),
+        cmocka_unit_test_setup_teardown(logins, setup, teardown),
         cmocka_unit_test(defaults),
         cmocka_unit_test(defaults_are_valid),
         cmocka_unit_test(times),

@@ -40,12 +40,17 @@ static struct ccs_stats stats_of(struct ccs_world *w)
     return s;
 }
 
+/*
+ * In what follows `first` looks after the store, because it is opened last and thereby of the
+ * newest configuration.
+ */
+
 /* The second one's own store is empty: what it serves can only come from the first. */
 static void loaded_by_one_served_by_all(void **state)
 {
     struct ccs_shared *shared = shared_new();
-    struct ccs_world *first = ccs_world_new_in(shared, NULL);
     struct ccs_world *second = ccs_world_new_in(shared, NULL);
+    struct ccs_world *first = ccs_world_new_in(shared, NULL);
     char want[65], got[65];
     enum ccs_result result;
 
@@ -88,8 +93,8 @@ static void memory_outlives_instances(void **state)
 static void renewal_reaches_all(void **state)
 {
     struct ccs_shared *shared = shared_new();
-    struct ccs_world *first = ccs_world_new_in(shared, NULL);
     struct ccs_world *second = ccs_world_new_in(shared, NULL);
+    struct ccs_world *first = ccs_world_new_in(shared, NULL);
     char want[65];
 
     (void)state;
@@ -113,7 +118,6 @@ static void removal_reaches_all(void **state)
 {
     static const char *const settings[] = {"negative", "0", NULL};
     struct ccs_shared *shared = shared_new();
-    /* The one opened last, which is of the newest configuration, looks after the store. */
     struct ccs_world *second = ccs_world_new_in(shared, settings);
     struct ccs_world *first = ccs_world_new_in(shared, settings);
 
@@ -171,8 +175,8 @@ static void other_passwords_other_failures(void **state)
     with = ccs_world_new_in(shared, settings);
     ccs_pki_issue(without->ca, &spec, &leaf);
     bytes = ccs_pki_pfx_make(&leaf, 1, &how);
-    fake_store_put(without->fake, A_PFX, bytes.data, bytes.len);
-    fake_store_put(with->fake, A_PFX, bytes.data, bytes.len);
+    ccs_world_put_bytes(without, A_PFX, bytes.data, bytes.len);
+    ccs_world_put_bytes(with, A_PFX, bytes.data, bytes.len);
     assert_int_equal(ccs_world_ask(without, A, NULL, NULL), CCS_EPASSWORD);
     assert_int_equal(ccs_world_ask(with, A, NULL, NULL), CCS_OK);
     ccs_pki_bytes_clear(&bytes);
@@ -210,8 +214,8 @@ static void status_is_json_for_all(void **state)
 {
     static const char *const settings[] = {"store", "/with \"quotes\" and \\", NULL};
     struct ccs_shared *shared = shared_new();
-    struct ccs_world *first = ccs_world_new_in(shared, settings);
     struct ccs_world *second = ccs_world_new_in(shared, settings);
+    struct ccs_world *first = ccs_world_new_in(shared, settings);
     char text[4096], cut[64];
     json_t *status;
     size_t len;

@@ -346,7 +346,7 @@ static void test_no_regular_file(void **state)
     strcpy(addr.sun_path, in_root(f, "socket.pfx"));
     assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     assert_int_equal(listen(fd, 1), 0);
-    alarm(20); /* a FIFO that hangs must end the test */
+    alarm(60); /* a FIFO that hangs must end the test */
     assert_both(f->store, "fifo.pfx", CCS_EFILETYPE);
     assert_both(f->store, "folder.pfx", CCS_EFILETYPE);
     assert_both(f->store, "socket.pfx", CCS_EFILETYPE);
@@ -556,7 +556,7 @@ static void test_overwritten_while_read(void **state)
     char *bytes = calloc(1, BIG);
     unsigned changed = 0;
     pthread_t thread;
-    const double until = ccs_wait_clock() + ccs_wait_scaled(20000);
+    const double until = ccs_wait_clock() + ccs_wait_scaled(60000);
 
     assert_non_null(bytes);
     ccs_tmp_write(f->root, "busy.pfx", bytes, BIG);
@@ -771,7 +771,7 @@ static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
 /* Reads events until nothing comes for a moment, the first one within a long time. */
 static void gather(struct fixture *f, struct seen *s)
 {
-    int wait = ccs_wait_scaled(10000);
+    int wait = ccs_wait_scaled(CCS_WAIT_DEFAULT);
 
     memset(s, 0, sizeof(*s));
     for (;;) {

@@ -53,7 +53,7 @@ static void put_key(struct ccs_world *w, const char *names, const char *file, en
 {
     struct ccs_pki_bytes bytes = bytes_for(w, names, key, NULL, fingerprint);
 
-    fake_store_put(w->fake, file, bytes.data, bytes.len);
+    ccs_world_put_bytes(w, file, bytes.data, bytes.len);
     ccs_pki_bytes_clear(&bytes);
 }
 
@@ -63,6 +63,11 @@ static struct ccs_stats stats_of(struct ccs_world *w)
 
     ccs_stats_get(w->ccs, &s, sizeof(s));
     return s;
+}
+
+static int has_load_errors(void *arg)
+{
+    return stats_of(arg).load_errors > 0;
 }
 
 static void renewed_by_rename_is_served_next(void **state)
@@ -99,13 +104,13 @@ static void bad_new_file_displaces_nothing(void **state)
 
     ccs_world_put(w, A, A_PFX, first);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_OK);
-    fake_store_put(w->fake, A_PFX, html, sizeof(html) - 1);
+    ccs_world_put_bytes(w, A_PFX, html, sizeof(html) - 1);
     assert_true(ccs_world_await_log(w, "stays in service"));
     assert_int_equal(ccs_world_ask(w, A, NULL, got), CCS_OK);
     assert_string_equal(got, first);
     if (ccs_world_logged(w, "\"" A_PFX "\"") != 1)
         fail_msg("logged more than once:\n%s", w->log);
-    assert_true(stats_of(w).load_errors > 0);
+    assert_true(ccs_wait_until(has_load_errors, w, 0));
 
     /* And a good one after it counts again. */
     ccs_world_put(w, A, A_PFX, first);
@@ -117,7 +122,7 @@ static void same_bad_file_is_named_once(void **state)
     struct ccs_world *w = *state;
     unsigned decodes;
 
-    fake_store_put(w->fake, A_PFX, "no such thing", 13);
+    ccs_world_put_bytes(w, A_PFX, "no such thing", 13);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_EFORMAT);
     decodes = (unsigned)stats_of(w).decodes;
     for (int i = 0; i < 5; i++) {
@@ -126,7 +131,7 @@ static void same_bad_file_is_named_once(void **state)
     }
     assert_int_equal(ccs_world_logged(w, A_PFX), 1);
     assert_int_equal(stats_of(w).decodes, decodes);
-    fake_store_put(w->fake, A_PFX, "another thing", 13);
+    ccs_world_put_bytes(w, A_PFX, "another thing", 13);
     ccs_invalidate(w->ccs, NULL, 0);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_EFORMAT);
     assert_int_equal(stats_of(w).decodes, decodes + 1);
@@ -197,9 +202,9 @@ static void half_written_file_is_waited_for(void **state)
     unsigned reads;
 
     bytes = bytes_for(w, A, CCS_PKI_P256, NULL, want);
-    fake_store_put(w->fake, A_PFX, bytes.data, bytes.len / 2);
+    ccs_world_put_bytes(w, A_PFX, bytes.data, bytes.len / 2);
     fake_store_set_auto_events(w->fake, 0);
-    reads = fake_store_file_reads(w->fake, A_PFX);
+    reads = fake_store_reads(w->fake);
     fake_store_block(w->fake);
     {
         struct ccs_answer answer;
@@ -208,9 +213,9 @@ static void half_written_file_is_waited_for(void **state)
     }
     assert_true(fake_store_wait_blocked(w->fake, 1, ccs_wait_scaled(CCS_WAIT_DEFAULT)));
     fake_store_unblock(w->fake);
-    /* Its first look found half a file; the second one comes by itself. */
+    /* Another read begins when the first one has found half a file. */
     assert_true(
-        fake_store_wait_calls(w->fake, FAKE_READ, reads + 1, ccs_wait_scaled(CCS_WAIT_DEFAULT)));
+        fake_store_wait_calls(w->fake, FAKE_READ, reads + 2, ccs_wait_scaled(CCS_WAIT_DEFAULT)));
     fake_store_overwrite(w->fake, A_PFX, bytes.data, bytes.len);
     ccs_pki_bytes_clear(&bytes);
     assert_true(ccs_world_await(w, A, want));
@@ -224,7 +229,7 @@ static void file_that_stays_torn_is_refused_soon(void **state)
     double began = ccs_wait_clock();
     int64_t longest;
 
-    fake_store_put(w->fake, A_PFX, bytes.data, bytes.len / 2);
+    ccs_world_put_bytes(w, A_PFX, bytes.data, bytes.len / 2);
     ccs_pki_bytes_clear(&bytes);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_EINCOMPLETE);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_EINCOMPLETE);
@@ -246,7 +251,7 @@ static void store_down_serves_what_it_knows(void **state)
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_OK);
     assert_int_equal(ccs_world_ask(w, "x.wild.example", NULL, NULL), CCS_OK);
     fake_store_set_error(w->fake, CCS_EUNAVAIL);
-    assert_int_equal(ccs_world_ask(w, "new.example", NULL, NULL), CCS_EUNAVAIL);
+    assert_true(ccs_world_await_code(w, "new.example", CCS_EUNAVAIL));
     assert_true(ccs_world_await_log(w, "does not answer"));
     assert_int_equal(ccs_world_ask(w, A, &result, got), CCS_OK);
     assert_string_equal(got, want);
@@ -258,7 +263,7 @@ static void store_down_serves_what_it_knows(void **state)
 
     fake_store_set_error(w->fake, CCS_OK);
     assert_true(ccs_world_await_log(w, "answers again"));
-    assert_int_equal(ccs_world_ask(w, "other.example", NULL, NULL), CCS_ENOTFOUND);
+    assert_true(ccs_world_await_code(w, "other.example", CCS_ENOTFOUND));
     assert_int_equal(ccs_world_ask(w, A, &result, NULL), CCS_OK);
     assert_int_equal(result, CCS_RESULT_HIT);
 }
@@ -267,12 +272,18 @@ static void removed_file_is_served_no_longer(void **state)
 {
     struct ccs_world *w = *state;
     char want[65];
+    double began;
+    int code;
 
     ccs_world_put(w, A, A_PFX, want);
     ccs_world_put(w, "b.example", "b.example.pfx", NULL);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_OK);
+    began = ccs_wait_clock();
     fake_store_remove(w->fake, A_PFX);
-    assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_OK);
+    code = ccs_world_ask(w, A, NULL, NULL);
+    /* Two looks are two seconds apart; who was held up for so long may ask after them. */
+    if (ccs_wait_clock() - began < 2000)
+        assert_int_equal(code, CCS_OK);
     assert_true(ccs_world_await_code(w, A, CCS_ENOTFOUND));
 }
 
@@ -300,7 +311,7 @@ static void one_bad_file_of_two_costs_only_itself(void **state)
     char rsa[65];
 
     put_key(w, A, "a.example.com.rsa.pfx", CCS_PKI_RSA, rsa);
-    fake_store_put(w->fake, A_PFX, "PK\3\4", 4);
+    ccs_world_put_bytes(w, A_PFX, "PK\3\4", 4);
     assert_int_equal(ccs_acquire(w->ccs, A, strlen(A), -1, &answer), CCS_OK);
     assert_int_equal(answer.cred->pair_count, 1);
     assert_string_equal(ccs_cred_fingerprint(answer.cred), rsa);
@@ -313,6 +324,8 @@ static void odd_spellings_are_found(void **state)
     struct ccs_world *w = *state;
     char upper[65], unicode[65], alabel[65], got[65];
 
+    /* What is not found was looked for in a listing: from here on the folder is watched. */
+    assert_int_equal(ccs_world_ask(w, "nobody.example", NULL, NULL), CCS_ENOTFOUND);
     ccs_world_put(w, "b.example.com", "B.Example.COM.PFX", upper);
     ccs_world_put(w, "xn--bcher-kva.example", "xn--bcher-kva.example.pfx", alabel);
     assert_int_equal(ccs_world_ask(w, "xn--bcher-kva.example", NULL, got), CCS_OK);
@@ -321,9 +334,7 @@ static void odd_spellings_are_found(void **state)
                   "b\xc3\xbc"
                   "cher.example.pfx",
                   unicode);
-    ccs_invalidate(w->ccs, NULL, 0);
-    assert_int_equal(ccs_world_ask(w, "xn--bcher-kva.example", NULL, got), CCS_OK);
-    assert_string_equal(got, unicode);
+    assert_true(ccs_world_await(w, "xn--bcher-kva.example", unicode));
     assert_true(ccs_world_logged(w, "are the same host") > 0);
     assert_true(ccs_world_await_code(w, "b.example.com", CCS_OK));
     assert_true(ccs_world_await(w, "b.example.com", upper));
@@ -381,7 +392,7 @@ static void wrong_password_is_named(void **state)
     struct ccs_world *w = *state;
     struct ccs_pki_bytes bytes = bytes_for(w, A, CCS_PKI_P256, &how, NULL);
 
-    fake_store_put(w->fake, A_PFX, bytes.data, bytes.len);
+    ccs_world_put_bytes(w, A_PFX, bytes.data, bytes.len);
     ccs_pki_bytes_clear(&bytes);
     assert_int_equal(ccs_world_ask(w, A, NULL, NULL), CCS_EPASSWORD);
     assert_int_equal(ccs_world_logged(w, A_PFX), 1);

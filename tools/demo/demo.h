@@ -3,9 +3,9 @@
 #define CCS_DEMO_H
 
 /*
- * The demo makes a store with OpenSSL's command line, starts the nginx that is installed on a free
- * loopback port, and looks at it as a client would. It uses nothing of libccs itself: what it shows
- * is what any client of such a server sees.
+ * The demo makes a store with OpenSSL's command line, starts the nginx or Apache httpd that is
+ * installed on a free loopback port, and looks at it as a client would. It uses nothing of libccs
+ * itself: what it shows is what any client of such a server sees.
  */
 
 #include <stddef.h>
@@ -72,18 +72,71 @@ int demo_store_renew(const char *dir, const struct demo_host *host);
 /* SHA-256, in hex, of the certificate that was issued last for this host. 0 or -1. */
 int demo_store_fingerprint(const char *dir, const struct demo_host *host, char out[65]);
 
-/* -- server.c: nginx ------------------------------------------------------------------------ */
+/* -- server.c, nginx.c, apache.c ------------------------------------------------------------ */
+
+#define DEMO_ARGS 12
+
+struct demo_server;
+
+/* What there is to say about one kind of server. */
+struct demo_kind {
+    const char *title;   /* "nginx" */
+    const char *program; /* found by PATH */
+    const char *conf;    /* name of its configuration file */
+    const char *result;  /* how its configuration calls what the demo shows */
+
+    /* Writes the configuration, and whatever else it takes, below dir. 0 or -1. */
+    int (*configure)(const char *conf, const char *dir, const struct demo_server *server);
+
+    /* Its command line, NULL at the end; everything in it is borrowed. */
+    void (*command)(const char *argv[DEMO_ARGS], const char *program, const char *dir,
+                    const char *conf, const char *log);
+};
+
+extern const struct demo_kind demo_nginx;
+extern const struct demo_kind demo_apache;
 
 struct demo_server {
+    const struct demo_kind *kind;
+    const char *program; /* NULL: the kind's */
+    const char *modules; /* where the modules of this project are */
+    const char *share;   /* that the store is read from; NULL: from its folder */
     pid_t pid;
     int port;
     char log[DEMO_PATH_SIZE];
 };
 
-/* Starts nginx and waits until it answers. 0 or -1; demo_server_stop() in both cases. */
-int demo_server_start(struct demo_server *server, const char *dir, const char *nginx,
-                      const char *modules);
+/* Starts it and waits until it answers. 0 or -1; demo_server_stop() in both cases. */
+int demo_server_start(struct demo_server *server, const char *dir);
 void demo_server_stop(struct demo_server *server);
+
+/* A port that nothing listened on a moment ago, or -1. */
+int demo_free_port(void);
+
+/* 1 if something takes connections there. */
+int demo_answers(int port);
+
+/* -- smb.c, outage.c ------------------------------------------------------------------------ */
+
+struct demo_share {
+    pid_t pid; /* of smbd */
+    int port;
+    int lifeline;
+    char location[64]; /* as an administrator writes it */
+    char conf[DEMO_PATH_SIZE];
+    char log[DEMO_PATH_SIZE];
+};
+
+/* Makes what a private smbd takes that shows dir/store, and dir/credentials. 0 or -1. */
+int demo_share_make(struct demo_share *share, const char *dir);
+
+/* Starts it and waits until it answers. 0 or -1; demo_share_stop() in both cases. */
+int demo_share_start(struct demo_share *share);
+void demo_share_stop(struct demo_share *share);
+
+/* Shows what happens without it and afterwards. Returns how much of that went wrong. */
+int demo_outage(struct demo_share *share, const struct demo_server *server, const char *dir,
+                const char *ca);
 
 /* -- client.c ------------------------------------------------------------------------------- */
 

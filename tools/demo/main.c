@@ -22,9 +22,8 @@ static volatile sig_atomic_t demo_stop;
 struct demo {
     char dir[64];
     char ca[DEMO_PATH_SIZE];
-    const char *nginx;
-    const char *modules;
     struct demo_server server;
+    struct demo_share share; /* if server.share is not NULL */
     int failures;
 };
 
@@ -172,15 +171,15 @@ static void demo_serve(struct demo *demo)
     printf("\nThe server goes on until Ctrl-C. Try it:\n\n"
            "  curl --resolve %s:%d:127.0.0.1 --cacert %s https://%s:%d/\n\n"
            "and put PFX files of your own into %s/store, which its configuration,\n"
-           "%s/nginx.conf, does not mention by name.\n",
+           "%s/%s, does not mention by name.\n",
            host->name, demo->server.port, demo->ca, host->name, demo->server.port, demo->dir,
-           demo->dir);
+           demo->dir, demo->server.kind->conf);
     fflush(stdout);
     while (!demo_stop) {
         if (!demo_running(demo->server.pid)) {
             demo->server.pid = 0;
             demo->failures++;
-            demo_fail("nginx has ended:");
+            demo_fail("%s has ended:", demo->server.kind->title);
             demo_show_log(demo->server.log);
             return;
         }
@@ -188,23 +187,38 @@ static void demo_serve(struct demo *demo)
     }
 }
 
-static void demo_perform(struct demo *demo, int once)
+static int demo_begin(struct demo *demo, int smb)
+{
+    if (demo_store_make(demo->dir) != 0) {
+        return -1;
+    }
+    if (smb) {
+        if (demo_share_make(&demo->share, demo->dir) != 0 || demo_share_start(&demo->share) != 0) {
+            return -1;
+        }
+        demo->server.share = demo->share.location;
+        printf("A private smbd shows it as %s, encrypted, to one user; it is mounted nowhere.\n",
+               demo->share.location);
+    }
+    return demo_server_start(&demo->server, demo->dir);
+}
+
+static void demo_perform(struct demo *demo, int once, int smb)
 {
     size_t i;
 
     printf("A store of %zu PFX files is being made in %s/store ...\n", demo_host_count, demo->dir);
     fflush(stdout);
-    if (demo_store_make(demo->dir) != 0 ||
-        demo_server_start(&demo->server, demo->dir, demo->nginx, demo->modules) != 0) {
+    if (demo_begin(demo, smb) != 0) {
         demo->failures++;
         return;
     }
-    printf("nginx serves it on 127.0.0.1:%d, with no host in its configuration.\n\n",
-           demo->server.port);
+    printf("%s serves it on 127.0.0.1:%d, with no host in its configuration.\n\n",
+           demo->server.kind->title, demo->server.port);
     demo_column("host", 18);
     demo_column("file served", 24);
     demo_column("key", 10);
-    demo_column("$ccs_result", 13);
+    demo_column(demo->server.kind->result, 13);
     printf("%8s %8s   %s\n", "cold ms", "warm ms", "the file is");
     for (i = 0; i < demo_host_count && !demo_stop; i++) {
         demo_host_row(demo, &demo_hosts[i]);
@@ -214,11 +228,15 @@ static void demo_perform(struct demo *demo, int once)
         demo_renewal(demo, &demo_hosts[1]);
         demo_stranger(demo);
     }
+    if (smb && !demo_stop && demo->failures == 0) {
+        demo->failures += demo_outage(&demo->share, &demo->server, demo->dir, demo->ca);
+    }
     if (demo_stop && once) {
         demo->failures++;
     }
     if (demo->failures > 0) {
-        printf("\n%d of these went wrong. What nginx wrote:\n", demo->failures);
+        printf("\n%d of these went wrong. What %s wrote:\n", demo->failures,
+               demo->server.kind->title);
         fflush(stdout);
         demo_show_log(demo->server.log);
     } else if (!once) {
@@ -229,11 +247,13 @@ static void demo_perform(struct demo *demo, int once)
 static void demo_usage(FILE *out)
 {
     fprintf(out,
-            "usage: ccs-demo [--once] [--nginx FILE] [--modules DIR]\n"
+            "usage: ccs-demo [--once] [--apache | --smb] [--server FILE] [--modules DIR]\n"
             "\n"
             "  --once         end after the demonstration instead of serving on\n"
-            "  --nginx FILE   nginx executable, default: the one in PATH\n"
-            "  --modules DIR  where ngx_http_ccs_module.so is, default: %s\n",
+            "  --apache       show Apache httpd instead of nginx\n"
+            "  --smb          read the files from an SMB share that is not mounted\n"
+            "  --server FILE  its executable, default: the one in PATH\n"
+            "  --modules DIR  where this project's modules are, default: %s\n",
             CCS_DEMO_MODULES);
 }
 
@@ -242,13 +262,15 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"help", no_argument, NULL, 'h'},
         {"once", no_argument, NULL, 'o'},
-        {"nginx", required_argument, NULL, 'n'},
+        {"smb", no_argument, NULL, 'f'},
+        {"apache", no_argument, NULL, 'a'},
+        {"server", required_argument, NULL, 's'},
         {"modules", required_argument, NULL, 'm'},
         {NULL, 0, NULL, 0},
     };
-    struct demo demo = {.nginx = "nginx", .modules = CCS_DEMO_MODULES};
+    struct demo demo = {.server = {.kind = &demo_nginx, .modules = CCS_DEMO_MODULES}};
     struct sigaction action = {.sa_handler = demo_on_signal};
-    int once = 0;
+    int once = 0, smb = 0;
     int c;
 
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -259,18 +281,24 @@ int main(int argc, char **argv)
         case 'o':
             once = 1;
             break;
-        case 'n':
-            demo.nginx = optarg;
+        case 'a':
+            demo.server.kind = &demo_apache;
+            break;
+        case 'f':
+            smb = 1;
+            break;
+        case 's':
+            demo.server.program = optarg;
             break;
         case 'm':
-            demo.modules = optarg;
+            demo.server.modules = optarg;
             break;
         default:
             demo_usage(stderr);
             return 2;
         }
     }
-    if (optind < argc) {
+    if (optind < argc || (smb && demo.server.kind == &demo_apache)) {
         demo_usage(stderr);
         return 2;
     }
@@ -279,8 +307,8 @@ int main(int argc, char **argv)
     sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 
-    /* nginx drops to another user before it reads the store, so the way there is open to all. The
-     * password file is not: nginx reads it before that. */
+    /* Servers drop to another user before they read the store, so the way there is open to all. The
+     * password file is not: they read it before that. */
     umask(022);
     strcpy(demo.dir, "/tmp/ccs-demo.XXXXXX");
     if (mkdtemp(demo.dir) == NULL || chmod(demo.dir, 0755) != 0) {
@@ -288,8 +316,9 @@ int main(int argc, char **argv)
         return 1;
     }
     demo_path(demo.ca, demo.dir, "ca.pem");
-    demo_perform(&demo, once);
+    demo_perform(&demo, once, smb);
     demo_server_stop(&demo.server);
+    demo_share_stop(&demo.share);
     nftw(demo.dir, demo_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     if (demo.failures > 0) {
         return 1;

@@ -22,8 +22,7 @@ static struct sockaddr_in server_address(int port)
     return a;
 }
 
-/* A port that nothing listened on a moment ago. */
-static int server_free_port(void)
+int demo_free_port(void)
 {
     struct sockaddr_in a = server_address(0);
     socklen_t len = sizeof(a);
@@ -40,7 +39,7 @@ static int server_free_port(void)
     return port;
 }
 
-static int server_answers(int port)
+int demo_answers(int port)
 {
     struct sockaddr_in a = server_address(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -52,60 +51,24 @@ static int server_answers(int port)
     return rv;
 }
 
-static int server_configure(const char *path, const char *dir, const char *modules, int port)
+int demo_server_start(struct demo_server *server, const char *dir)
 {
-    char text[4096];
-    int len = snprintf(text, sizeof(text),
-                       "load_module \"%s/ngx_http_ccs_module.so\";\n"
-                       "daemon off;\n"
-                       "worker_processes 1;\n"
-                       "pid \"%s/nginx.pid\";\n"
-                       "error_log \"%s/error.log\" info;\n"
-                       "events {\n"
-                       "}\n"
-                       "http {\n"
-                       "    access_log off;\n"
-                       "    client_body_temp_path \"%s/t1\";\n"
-                       "    proxy_temp_path \"%s/t2\";\n"
-                       "    fastcgi_temp_path \"%s/t3\";\n"
-                       "    uwsgi_temp_path \"%s/t4\";\n"
-                       "    scgi_temp_path \"%s/t5\";\n"
-                       "\n"
-                       "    ccs on;\n"
-                       "    ccs_store \"%s/store\";\n"
-                       "    ccs_password_file \"%s/passwords\";\n"
-                       "\n"
-                       "    server {\n"
-                       "        listen 127.0.0.1:%d ssl;\n"
-                       "        default_type text/plain;\n"
-                       "        return 200 \"$ccs_result $ccs_file\\n\";\n"
-                       "    }\n"
-                       "}\n",
-                       modules, dir, dir, dir, dir, dir, dir, dir, dir, dir, port);
-
-    if (len < 0 || (size_t)len >= sizeof(text)) {
-        return demo_fail("the path of the temporary folder is too long");
-    }
-    return demo_write(path, text, (size_t)len);
-}
-
-int demo_server_start(struct demo_server *server, const char *dir, const char *nginx,
-                      const char *modules)
-{
+    const struct demo_kind *kind = server->kind;
+    const char *program = server->program != NULL ? server->program : kind->program;
     char conf[DEMO_PATH_SIZE];
-    const char *argv[] = {nginx, "-p",        dir, "-c", demo_path(conf, dir, "nginx.conf"),
-                          "-e",  server->log, NULL};
+    const char *argv[DEMO_ARGS];
     int try;
 
     demo_path(server->log, dir, "error.log");
+    kind->command(argv, program, dir, demo_path(conf, dir, kind->conf), server->log);
     for (try = 0; try < START_TRIES; try++) {
         double deadline = demo_clock_ms() + START_LIMIT_MS;
 
-        server->port = server_free_port();
+        server->port = demo_free_port();
         if (server->port < 0) {
             return demo_fail("there is no free port on 127.0.0.1");
         }
-        if (server_configure(conf, dir, modules, server->port) != 0) {
+        if (kind->configure(conf, dir, server) != 0) {
             return -1;
         }
         server->pid = demo_start(argv, server->log);
@@ -113,11 +76,11 @@ int demo_server_start(struct demo_server *server, const char *dir, const char *n
             return -1;
         }
         while (demo_running(server->pid)) {
-            if (server_answers(server->port)) {
+            if (demo_answers(server->port)) {
                 return 0;
             }
             if (demo_clock_ms() > deadline) {
-                return demo_fail("nginx does not answer on 127.0.0.1:%d", server->port);
+                return demo_fail("%s does not answer on 127.0.0.1:%d", kind->title, server->port);
             }
             demo_pause_ms(10);
         }
@@ -126,7 +89,7 @@ int demo_server_start(struct demo_server *server, const char *dir, const char *n
             break;
         }
     }
-    demo_fail("%s does not start:", nginx);
+    demo_fail("%s does not start:", program);
     demo_show_log(server->log);
     return -1;
 }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCS_AGENT_HARDEN_H
+#define CCS_AGENT_HARDEN_H
+
+/* Giving up what the agent does not need. All of it is inherited by the whole family. */
+
+#include <ccs/ccs.h>
+
+#include "base.h"
+
+/* No core dumps, no tracing by others, bounded memory and descriptors, no environment. */
+int agent_harden_process(struct ccs_error *err);
+
+/* Becomes user, for good; "": stays who it is. Afterwards no program can give more rights. */
+int agent_harden_user(const char *user, struct ccs_error *err);
+
+/* Memory for what must not be swapped out or dumped. NULL: none. */
+void *agent_harden_memory(size_t size);
+
+#endif
