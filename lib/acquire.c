@@ -25,6 +25,7 @@ struct ccs_request {
     struct query query;
     enum stage stage;
     struct ccs_error exact_error; /* in STAGE_WILDCARD: why the exact stem did not serve */
+    int64_t began_ms;
     int64_t deadline_ms;
     ccs_done_cb done; /* NULL: somebody blocks on cond instead */
     void *arg;
@@ -247,6 +248,7 @@ static void request_unlink_locked(struct ccs_request *r)
 static void request_complete_locked(struct ccs_request *r)
 {
     request_unlink_locked(r);
+    ccs_latency_add(r->ccs->layout->counters, CCS_COMMON_WAITS, ccs_now_ms() - r->began_ms);
     r->completed = true;
     if (r->done != NULL)
         TAILQ_INSERT_TAIL(&r->ccs->completed, r, link);
@@ -334,7 +336,8 @@ static struct ccs_request *request_new(struct ccs *ccs, const struct query *q, i
         return NULL;
     r->ccs = ccs;
     r->query = *q;
-    r->deadline_ms = ccs_now_ms() + wait_ms;
+    r->began_ms = ccs_now_ms();
+    r->deadline_ms = r->began_ms + wait_ms;
     return r;
 }
 

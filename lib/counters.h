@@ -19,7 +19,7 @@
 
 #define CCS_COUNTERS_OWN    11 /* per process: these are summed for ever */
 #define CCS_COUNTERS_GAUGES 3  /* per process, as long as it lives */
-#define CCS_COUNTERS_COMMON 64 /* for all processes, counted in place */
+#define CCS_COUNTERS_COMMON 80 /* for all processes, counted in place */
 #define CCS_COUNTERS_SLOTS  128
 
 struct ccs_counters_slot {

@@ -18,6 +18,8 @@
 
 #include "cache.h"
 #include "fetch.h"
+#include "index.h"
+#include "latency.h"
 #include "loader.h"
 #include "log.h"
 #include "notify.h"
@@ -45,6 +47,15 @@ enum {
     CCS_COUNT_END
 };
 enum { CCS_GAUGE_WAITING, CCS_GAUGE_STORE_DOWN };
+
+/* What is counted for all processes in one place: failures by their codes, and from here on … */
+enum {
+    CCS_COMMON_PROBES = 47,                                    /* looks at unknown names */
+    CCS_COMMON_LOADS = 48,                                     /* how long loads took */
+    CCS_COMMON_WAITS = CCS_COMMON_LOADS + CCS_LATENCY_BUCKETS, /* how long requests waited */
+    CCS_COMMON_END = CCS_COMMON_WAITS + CCS_LATENCY_BUCKETS
+};
+_Static_assert(CCS_COMMON_END <= CCS_COUNTERS_COMMON, "counters of all processes");
 
 struct ccs {
     struct ccs_config *config; /* a reference; settings borrows from it */

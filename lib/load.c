@@ -256,7 +256,7 @@ static void settle(struct load *l, struct ccs_fetched *fetched)
     int64_t now = ccs_now_ms();
 
     if (fetched->error.code < 0 && fetched->error.code != CCS_ENOTFOUND &&
-        fetched->error.code > -CCS_COUNTERS_COMMON)
+        fetched->error.code > -CCS_COMMON_PROBES)
         ccs_counters_add_common(ccs->layout->counters, (unsigned)-fetched->error.code, 1);
 
     switch (fetched->code) {
@@ -329,10 +329,12 @@ static int64_t from_store(struct load *l, struct ccs_loaded *out)
         .removed = (l->task->flags & CCS_JOB_REMOVED) != 0,
         .attempt = l->task->attempt,
     };
+    const int64_t began = ccs_now_ms();
     int64_t retry_ms;
 
     find_previous(l, &job);
     retry_ms = ccs_fetch(&ccs->fetcher, &job, &fetched);
+    ccs_latency_add(ccs->layout->counters, CCS_COMMON_LOADS, ccs_now_ms() - began);
     if (retry_ms == 0 && !atomic_load(&ccs->closing)) {
         settle(l, &fetched);
     } else if (retry_ms > 0 && l->task->attempt > 0 && l->previous == NULL) {
@@ -380,6 +382,7 @@ static int64_t probe_store(struct load *l, struct ccs_loaded *out)
     if ((listing && was_probed(l)) ||
         !ccs_index_probe_take(&ccs->index, ccs->settings.probe_rate, ccs_now_ms()))
         return UNTOLD_MS;
+    ccs_counters_add_common(ccs->layout->counters, CCS_COMMON_PROBES, 1);
     retry_ms = from_store(l, out);
     if (out->code != CCS_ENOTFOUND) {
         ccs_index_probe_give_back(&ccs->index, ccs->settings.probe_rate);

@@ -77,6 +77,12 @@ static void put_text(struct writer *w, const char *name, const char *text)
     put_string(w, text);
 }
 
+static void put_flag(struct writer *w, const char *name, bool flag)
+{
+    put_name(w, name);
+    put(w, flag ? "true" : "false", flag ? 4 : 5);
+}
+
 static void put_memory(struct writer *w, const struct ccs *ccs)
 {
     struct ccs_vault_stats v;
@@ -93,6 +99,60 @@ static void put_memory(struct writer *w, const struct ccs *ccs)
     put_number(w, "loading", v.claims);
     put_number(w, "recoveries", v.recoveries);
     put_number(w, "lost", v.dropped);
+    close_object(w);
+}
+
+static void put_index(struct writer *w, const struct ccs *ccs)
+{
+    static const char *const states[] = {
+        [CCS_INDEX_NONE] = "none", [CCS_INDEX_EMPTY] = "listing",     [CCS_INDEX_READY] = "ready",
+        [CCS_INDEX_FULL] = "full", [CCS_INDEX_UNLISTED] = "unlisted",
+    };
+    /* Asking remembers where the store was found, which changes nothing of the instance. */
+    struct ccs_index *index = (struct ccs_index *)(uintptr_t)&ccs->index;
+    const int64_t now = ccs_now_ms();
+    struct ccs_index_status s;
+
+    ccs_index_status(index, &s);
+    open_object(w, "index");
+    put_text(w, "state", states[s.state]);
+    put_number(w, "names", s.names);
+    put_number(w, "missing", s.missing);
+    put_number(w, "odd_spellings", s.odd);
+    put_number(w, "left_out", s.odd_left_out);
+    put_flag(w, "suspect", s.suspect_ms != 0);
+    put_number(w, "listed_seconds_ago",
+               s.listed_ms != 0 && now > s.listed_ms ? (uint64_t)(now - s.listed_ms) / 1000 : 0);
+    put_number(w, "size", s.octets_max);
+    put_number(w, "used", s.octets);
+    put_number(w, "lost", s.lost);
+    close_object(w);
+}
+
+static void put_latency(struct writer *w, const char *name, const struct ccs_counters_sum *sum,
+                        unsigned first)
+{
+    static const unsigned per_cent[] = {50, 90, 99};
+    char key[24];
+
+    open_object(w, name);
+    put_number(w, "count", ccs_latency_count(sum, first));
+    for (size_t i = 0; i < CCS_ARRAY_LEN(per_cent); i++) {
+        const int64_t ms = ccs_latency_percentile(sum, first, per_cent[i]);
+
+        snprintf(key, sizeof(key), "p%u", per_cent[i]);
+        if (ms >= 0)
+            put_number(w, key, (uint64_t)ms);
+        else
+            put_text(w, key, "longer");
+    }
+    open_object(w, "up_to");
+    for (unsigned i = 0; i < CCS_LATENCY_BUCKETS - 1; i++) {
+        snprintf(key, sizeof(key), "%" PRId64, ccs_latency_bounds_ms[i]);
+        put_number(w, key, sum->common[first + i]);
+    }
+    put_number(w, "longer", sum->common[first + CCS_LATENCY_BUCKETS - 1]);
+    close_object(w);
     close_object(w);
 }
 
@@ -119,12 +179,17 @@ static void put_counters(struct writer *w, const struct ccs_counters_sum *sum)
     open_object(w, "loads");
     for (size_t i = 0; i < CCS_ARRAY_LEN(loads); i++)
         put_number(w, loads[i].name, sum->own[loads[i].which]);
+    put_number(w, "probes", sum->common[CCS_COMMON_PROBES]);
     close_object(w);
     open_object(w, "failures");
-    for (int code = 1; code < CCS_COUNTERS_COMMON; code++) {
+    for (int code = 1; code < CCS_COMMON_PROBES; code++) {
         if (sum->common[code] > 0)
             put_number(w, ccs_code_name(-code), sum->common[code]);
     }
+    close_object(w);
+    open_object(w, "milliseconds");
+    put_latency(w, "load", sum, CCS_COMMON_LOADS);
+    put_latency(w, "wait", sum, CCS_COMMON_WAITS);
     close_object(w);
 }
 
@@ -142,6 +207,7 @@ size_t ccs_status_json(const struct ccs *ccs, char *buf, size_t size)
     put_number(&w, "processes_without_store",
                sum.gauges[CCS_GAUGE_STORE_DOWN] > 0 ? (uint64_t)sum.gauges[CCS_GAUGE_STORE_DOWN]
                                                     : 0);
+    put_index(&w, ccs);
     put_memory(&w, ccs);
     put_counters(&w, &sum);
     close_object(&w);

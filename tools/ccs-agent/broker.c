@@ -179,13 +179,16 @@ static int broker_is_alone(const struct agent_broker *b)
 /* 0: nobody is left who could connect. */
 static int broker_take(struct agent_broker *b)
 {
+    struct sockaddr_storage peer;
+    socklen_t len;
     char octet[2];
     ssize_t n;
     int fd;
 
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
         if (b->listening) {
-            fd = accept4(b->control, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            len = sizeof(peer);
+            fd = accept4(b->control, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
             if (fd < 0)
                 return 1;
             agent_client_new(b, fd);
@@ -216,6 +219,8 @@ static int broker_timeout(const struct agent_broker *b)
     for (unsigned i = 0; i < b->setup->stores; i++) {
         const struct agent_share *s = b->share[i];
 
+        if (s == NULL)
+            continue;
         if (s->busy || !TAILQ_EMPTY(&s->jobs) || (s->down && b->client_count > 0) ||
             !LIST_EMPTY(&s->listers) || !LIST_EMPTY(&s->patient))
             return STEP_MS;
