@@ -235,6 +235,22 @@ enum ccs_index_state ccs_index_wait(struct ccs_index *index, int64_t timeout_ms)
     }
 }
 
+void ccs_index_set_away(struct ccs_index *index, bool away)
+{
+    uint32_t place;
+
+    if (find_place(index, &place) != CCS_INDEX_NONE)
+        atomic_store_explicit(&index->head->places[place].away, away ? 1 : 0, memory_order_relaxed);
+}
+
+bool ccs_index_is_away(struct ccs_index *index)
+{
+    uint32_t place;
+
+    return find_place(index, &place) != CCS_INDEX_NONE &&
+           atomic_load_explicit(&index->head->places[place].away, memory_order_relaxed) != 0;
+}
+
 /* -- looking at the store ------------------------------------------------------------------ */
 
 #define SECOND_US INT64_C(1000000)

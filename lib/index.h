@@ -127,6 +127,13 @@ void ccs_index_status(struct ccs_index *index, struct ccs_index_status *out);
 enum ccs_index_state ccs_index_wait(struct ccs_index *index, int64_t timeout_ms);
 
 /*
+ * Whether the store does not answer, as far as the process knows that looks after it: the others
+ * should find out for themselves then. No lock.
+ */
+void ccs_index_set_away(struct ccs_index *index, bool away);
+bool ccs_index_is_away(struct ccs_index *index);
+
+/*
  * Looks at the store for names that the index cannot tell of are limited: to so many a second, by
  * all processes together, with one second's worth saved up. True: one may be made. A look that
  * finds its file is given back, so that only made-up names use them up. No lock.

@@ -39,6 +39,7 @@ static void start_writing(struct ccs_refresh *r, int64_t now)
         return;
     }
     l->open_warned = 0;
+    ccs_index_set_away(r->index, !ccs_refresh_is_up(r));
     /* What the index says may be what an earlier process has left. */
     ccs_index_note_doubt(l->writer, true);
     l->due_watch = now;

@@ -251,6 +251,16 @@ static void take_hint(struct ccs_refresh *r)
         l->due_probe = ccs_earlier(l->due_probe, l->probed_at + r->times.tick / 4);
 }
 
+/* What the process knows that looks after the store is a reason to look for oneself. */
+static void listen(struct ccs_refresh *r, int64_t now)
+{
+    if (now < r->look.due_tick)
+        return;
+    r->look.due_tick = now + r->times.tick;
+    if (ccs_index_is_away(r->index) == (ccs_refresh_is_up(r) != 0))
+        (void)ccs_looker_probe(r);
+}
+
 /*
  * Does what is due. While the store is down, or another process looks after it, nothing but a probe
  * is.
@@ -269,8 +279,10 @@ static void run_due(struct ccs_refresh *r)
     }
     if (now >= l->due_probe)
         (void)ccs_looker_probe(r);
-    if (l->token == 0)
+    if (l->token == 0) {
+        listen(r, now);
         return;
+    }
     if (ccs_refresh_is_up(r) && now >= l->due_watch)
         start_watch(r);
     if (ccs_refresh_is_up(r) && now >= l->due_list)
@@ -290,7 +302,9 @@ static int64_t next_due(struct ccs_refresh *r)
     if (!up && l->due_probe == CCS_NEVER)
         ccs_looker_doubt(r); /* the clock says that it hung, and here it is back */
     due = ccs_earlier(l->due_probe, l->due_refresh);
-    if (up && l->token != 0) {
+    if (l->token == 0)
+        return ccs_earlier(due, l->due_tick);
+    if (up) {
         due = ccs_earlier(due, l->writer == NULL ? l->due_open : CCS_NEVER);
         due = ccs_earlier(due, ccs_earlier(l->due_watch, l->due_list));
         due = ccs_earlier(due, ccs_earlier(l->due_look, l->due_missing));

@@ -65,9 +65,8 @@ static void reload(struct ccs *ccs, const char *stem, unsigned flags)
 {
     const struct ccs_vault *vault = &ccs->layout->vault;
     struct ccs_vault_key key = key_of(ccs, stem);
-    struct ccs_vault_entry entry = {0};
     struct ccs_cred *mine = ccs_cache_get(ccs->cache, stem, key.len, key.hash);
-    bool used = mine != NULL || ccs_vault_get(vault, &key, 0, CCS_LOCK_WAIT, &entry) == CCS_OK;
+    bool used = mine != NULL || ccs_vault_has(vault, &key, CCS_LOCK_WAIT);
 
     /* Of what is in use the generation moves when the new content is there, not before. */
     if (!used)
@@ -80,7 +79,6 @@ static void reload(struct ccs *ccs, const char *stem, unsigned flags)
         (void)ccs_loader_submit_locked(ccs->loader, stem, key.hash,
                                        CCS_JOB_BACKGROUND | CCS_JOB_CHANGED | flags, NULL);
     pthread_mutex_unlock(&ccs->lock);
-    ccs_vault_entry_free(&entry);
     ccs_cred_unref(mine);
 }
 
@@ -174,6 +172,8 @@ static void on_store_state(int up, const struct ccs_error *why, void *arg)
 
     if (atomic_exchange(&ccs->store_down, !up) != !up)
         ccs_counters_gauge(ccs->counters, CCS_GAUGE_STORE_DOWN, up ? -1 : 1);
+    if (leads(ccs))
+        ccs_index_set_away(&ccs->index, !up);
     if (up) {
         on_forget_failures(ccs);
         ccs_log(ccs->log, CCS_LOG_WARN, "the store %s answers again", ccs->settings.store);

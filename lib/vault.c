@@ -222,6 +222,20 @@ int ccs_vault_get(const struct ccs_vault *v, const struct ccs_vault_key *key, ui
     return rv == CCS_PENDING ? CCS_EBUSY : rv;
 }
 
+bool ccs_vault_has(const struct ccs_vault *v, const struct ccs_vault_key *key,
+                   enum ccs_lock_mode mode)
+{
+    uint32_t shard = ccs_vault_shard_of(v, key->hash);
+    struct ccs_pool_key pk = pool_key(key);
+    bool has;
+
+    if (ccs_vault_lock(v, shard, mode) != CCS_OK)
+        return false;
+    has = ccs_pool_find(&v->shards[shard].entries, &pk) != CCS_POOL_NONE;
+    ccs_vault_unlock(v, shard);
+    return has;
+}
+
 void ccs_vault_entry_free(struct ccs_vault_entry *e)
 {
     ccs_secret_free(&e->data);

@@ -103,6 +103,10 @@ int ccs_vault_get(const struct ccs_vault *v, const struct ccs_vault_key *key, ui
                   enum ccs_lock_mode mode, struct ccs_vault_entry *e);
 void ccs_vault_entry_free(struct ccs_vault_entry *e); /* wipes */
 
+/* [lock] Whether there is an entry. */
+bool ccs_vault_has(const struct ccs_vault *v, const struct ccs_vault_key *key,
+                   enum ccs_lock_mode mode);
+
 /* A use that was answered by L1, so that what is hot there stays here. Costs one load as a rule. */
 static inline void ccs_vault_touch(const struct ccs_vault *v, uint32_t slot)
 {

@@ -210,6 +210,45 @@ static void memory_that_is_none_is_refused(void **state)
     free(mem);
 }
 
+static int is_stale(void *arg)
+{
+    enum ccs_result result;
+
+    return ccs_world_ask(arg, A, &result, NULL) == CCS_OK && result == CCS_RESULT_STALE;
+}
+
+static int is_fresh(void *arg)
+{
+    enum ccs_result result;
+
+    return ccs_world_ask(arg, A, &result, NULL) == CCS_OK && result == CCS_RESULT_HIT;
+}
+
+/* Who has nothing to ask of the store learns from the one that looks after it. */
+static void outage_reaches_all(void **state)
+{
+    struct ccs_shared *shared = shared_new();
+    struct ccs_world *second = ccs_world_new_in(shared, NULL);
+    struct ccs_world *first = ccs_world_new_in(shared, NULL);
+
+    (void)state;
+    ccs_world_put(first, A, A_PFX, NULL);
+    assert_int_equal(ccs_world_ask(first, A, NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_world_ask(second, A, NULL, NULL), CCS_OK);
+    assert_true(is_fresh(second));
+    fake_store_set_error(first->fake, CCS_EUNAVAIL);
+    fake_store_set_error(second->fake, CCS_EUNAVAIL);
+    assert_true(ccs_world_await_code(first, "new.example", CCS_EUNAVAIL));
+    assert_true(ccs_wait_until(is_stale, second, 0));
+    fake_store_set_error(first->fake, CCS_OK);
+    fake_store_set_error(second->fake, CCS_OK);
+    assert_true(ccs_wait_until(is_fresh, first, 0));
+    assert_true(ccs_wait_until(is_fresh, second, 0));
+    ccs_world_free(first);
+    ccs_world_free(second);
+    ccs_shared_free(shared);
+}
+
 static void status_is_json_for_all(void **state)
 {
     static const char *const settings[] = {"store", "/with \"quotes\" and \\", NULL};
@@ -263,6 +302,7 @@ int main(void)
         cmocka_unit_test(another_store_is_another_matter),
         cmocka_unit_test(other_passwords_other_failures),
         cmocka_unit_test(memory_that_is_none_is_refused),
+        cmocka_unit_test(outage_reaches_all),
         cmocka_unit_test(status_is_json_for_all),
     };
 
