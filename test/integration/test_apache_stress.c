@@ -24,7 +24,7 @@ static void restart(struct ccs_farm *farm)
 static void run(struct ccs_farm *farm, enum ccs_apache_mpm mpm, size_t connections)
 {
     struct ccs_apache_spec spec = {
-        .conf = CCS_APACHE_WITH("CCSWait 30s\nCCSParsed 30\nMaxConnectionsPerChild 150\n"
+        .conf = CCS_APACHE_WITH("CCSWait 30s\nCCSParsed 30\nMaxConnectionsPerChild 400\n"
                                 "SSLOpenSSLConfCmd Groups X25519:P-256\n"),
         .mpm = mpm,
         .children = mpm == CCS_APACHE_PREFORK ? 30 : 2,

@@ -40,6 +40,7 @@ struct fake_store {
     struct fake_event *events;
     size_t event_count;
     size_t telling; /* events that are handed over just now */
+    size_t listing; /* names likewise */
     int event_fd;
     int watchable;
     int watched;
@@ -178,11 +179,16 @@ static int fake_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg,
             if (fake->files[i].present && fake_ends_in_pfx(fake->files[i].name))
                 strcpy(names[count++], fake->files[i].name);
     }
+    fake->listing += count;
     pthread_mutex_unlock(&fake->lock);
     for (size_t i = 0; i < count; i++)
         if (cb(names[i], strlen(names[i]), arg) != 0)
             break;
     free(names);
+    /* Whoever calls afterwards comes after all that was done with the names. */
+    pthread_mutex_lock(&fake->lock);
+    fake->listing -= count;
+    pthread_mutex_unlock(&fake->lock);
     return rv;
 }
 

@@ -25,6 +25,8 @@ struct ccs_nginx_spec {
     const char *user;        /* of the workers when the test runs as root; NULL: root */
     int workers;             /* 0: 1 */
     int no_module;           /* leave load_module out */
+    const char *share;       /* preload what makes the store another file system, in the words of
+                                share_preload.c; NULL: it is what it is */
     int slow;                /* preload what makes the store slow, see ccs_nginx_slow() */
     int debug;               /* error_log at level debug, if nginx was built so, instead of info */
     const char *const *tool; /* run it under this command, NULL-terminated; NULL: directly */

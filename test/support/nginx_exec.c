@@ -33,9 +33,9 @@ const char *ccs_nginx_binary(void)
 
 struct command {
     const char *argv[ARGS_MAX];
-    char *envp[5];
+    char *envp[6];
     char conf[512], log[512], prefix[512];
-    char preload[1024], asan[700], ubsan[700], slow[600];
+    char preload[1536], asan[700], ubsan[700], slow[600], share[60];
 };
 
 /* All of it is made before the fork: between fork and exec only simple calls are safe. */
@@ -64,7 +64,8 @@ static void prepare(struct command *c, const struct ccs_nginx *nginx, int test)
     c->argv[n] = NULL;
 
     snprintf(c->preload, sizeof(c->preload), "LD_PRELOAD=%s%s%s", CCS_TEST_ASAN_LIBRARY,
-             nginx->spec.slow ? " " : "", nginx->spec.slow ? CCS_TEST_SLOW_LIBRARY : "");
+             nginx->spec.slow ? " " CCS_TEST_SLOW_LIBRARY : "",
+             nginx->spec.share != NULL ? " " CCS_TEST_SHARE_LIBRARY : "");
     if (strcmp(c->preload, "LD_PRELOAD=") != 0) {
         c->envp[e++] = c->preload;
     }
@@ -77,6 +78,10 @@ static void prepare(struct command *c, const struct ccs_nginx *nginx, int test)
     c->envp[e++] = c->asan;
     c->envp[e++] = c->ubsan;
     c->envp[e++] = c->slow;
+    if (nginx->spec.share != NULL) {
+        snprintf(c->share, sizeof(c->share), "CCS_TEST_SHARE=%s", nginx->spec.share);
+        c->envp[e++] = c->share;
+    }
     c->envp[e] = NULL;
 }
 

@@ -589,7 +589,7 @@ static void test_stop_with_a_hung_store(void **state)
     unsigned calls;
 
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
-        f->cached_count = 0;
+        drop_cached(f);
         put_cached(f, "a.example");
         fake_store_block_ops(f->fake, ops[i]);
         start(f);

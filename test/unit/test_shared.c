@@ -261,7 +261,7 @@ static void status_is_json_for_all(void **state)
 
     (void)state;
     ccs_world_put(first, A, A_PFX, NULL);
-    fake_store_put(first->fake, "bad.example.pfx", "no such thing", 13);
+    ccs_world_put_bytes(first, "bad.example.pfx", "no such thing", 13);
     assert_int_equal(ccs_world_ask(first, A, NULL, NULL), CCS_OK);
     assert_int_equal(ccs_world_ask(second, A, NULL, NULL), CCS_OK);
     assert_int_equal(ccs_world_ask(first, "bad.example", NULL, NULL), CCS_EFORMAT);
