@@ -340,6 +340,17 @@ static struct mod_ccs_conf *choose(conn_rec *c, const char *name)
     return choice.conf;
 }
 
+/*
+ * The MPM counts a connection only when a thread takes it, so that a process which ends, as after
+ * MaxConnectionsPerChild of them, may wait for sockets no more by then. A thread it waits for.
+ */
+static int process_ends(void)
+{
+    int state = AP_MPMQ_RUNNING;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
+}
+
 /* NULL: not a connection that may have to wait. */
 static struct parked *begin(conn_rec *c)
 {
@@ -349,7 +360,7 @@ static struct parked *begin(conn_rec *c)
 
     if (c->keepalives > 0 || c->master != NULL || c->outgoing || c->cs == NULL || socket == NULL ||
         apr_os_sock_get(&fd, socket) != APR_SUCCESS || !ap_ssl_conn_is_ssl(c) ||
-        choose(c, NULL)->site == NULL)
+        choose(c, NULL)->site == NULL || process_ends())
         return NULL;
     p = calloc(1, sizeof(*p));
     if (p == NULL)
@@ -384,6 +395,15 @@ static int client_left(const struct parked *p)
     return poll(&poll_fd, 1, 0) == 1;
 }
 
+/* A process that is about to end, by MaxConnectionsPerChild or a restart, drops what is parked now.
+ */
+static int is_ending(void)
+{
+    int state = AP_MPMQ_RUNNING;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
+}
+
 /* The name is known: mod_ssl goes on at once, unless the store has to be asked. */
 static int ask(conn_rec *c, struct parked *p)
 {
@@ -402,7 +422,12 @@ static int ask(conn_rec *c, struct parked *p)
     p->ccs = conf->ccs;
     if (ccs_lookup(p->ccs, p->name, p->len, &p->answer) != CCS_PENDING)
         return over(p);
+    /* Not an answer: mod_ccs_park_answer() must not hand it out. */
     p->answer.cred = NULL;
+    if (is_ending()) {
+        p->ccs = NULL;
+        return over(p);
+    }
     (void)wait_for(c, p, INT_MAX);
     pthread_mutex_lock(&park.lock);
     p->state = STATE_WAITING;
@@ -417,14 +442,14 @@ static int read_hello(conn_rec *c, struct parked *p)
     ssize_t n = recv(p->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
     int rv, wanted;
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !is_ending())
         return wait_for(c, p, 1);
     if (n <= 0)
         return over(p);
     rv = ccs_hello_server_name(buf, (size_t)n, p->name, &p->len);
     if (rv == CCS_OK)
         return ask(c, p);
-    if (rv != CCS_PENDING || n == (ssize_t)sizeof(buf) || client_left(p))
+    if (rv != CCS_PENDING || n == (ssize_t)sizeof(buf) || client_left(p) || is_ending())
         return over(p);
     wanted = n >= 5 ? 5 + (buf[3] << 8 | buf[4]) : 5;
     return wait_for(c, p, wanted > n ? wanted : (int)n + 1);
@@ -450,7 +475,7 @@ static int process_connection(conn_rec *c)
 {
     struct parked *p = parked_of(c);
 
-    if (!park.running)
+    if (!park.running || (p == NULL && is_ending()))
         return DECLINED;
     if (p == NULL)
         p = begin(c);

@@ -2,7 +2,6 @@
 /* Certificates on a share that is mounted nowhere: served, renewed, added and removed. */
 #include "share.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -154,6 +153,35 @@ static void written_in_place(void **state)
     }
 }
 
+/* As most programs do it, and by one that runs on the file server itself, behind Samba's back. */
+static void rewritten_by_server(void **state)
+{
+    struct ccs_share *share = *state;
+    struct ccs_farm *farm = share->farm;
+    struct ccs_pki_spec how = {.names = "a.test"};
+    struct ccs_pki_bytes bytes;
+    struct ccs_pki_leaf leaf;
+    char first[65], path[300];
+    int fd;
+
+    ccs_farm_put(farm, "a.test.pfx", "a.test", first);
+    ccs_share_start_run(share, QUIET);
+    ccs_farm_expect_name(farm, "a.test", "LOADED a.test.pfx", first);
+    /* The watch stands when this has come through. */
+    ccs_farm_put(farm, "b.test.pfx", "b.test", first);
+    ccs_farm_wait_served(farm, "b.test", first);
+    ccs_pki_issue(farm->ca, &how, &leaf);
+    bytes = ccs_pki_pfx_make(&leaf, 1, NULL);
+    ccs_tmp_join(path, sizeof(path), farm->store, "a.test.pfx");
+    fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes.data, bytes.len), (ssize_t)bytes.len);
+    close(fd);
+    print_message("served after %.0f ms\n", ccs_farm_wait_served(farm, "a.test", leaf.fingerprint));
+    ccs_pki_bytes_clear(&bytes);
+    ccs_pki_leaf_clear(&leaf);
+}
+
 static void link_many(const struct ccs_farm *farm, const char *file, int count)
 {
     char from[512], to[512], name[40];
@@ -239,6 +267,7 @@ int main(void)
         CCS_SHARE_TEST(new_file),
         CCS_SHARE_TEST(removed),
         CCS_SHARE_TEST(written_in_place),
+        CCS_SHARE_TEST(rewritten_by_server),
         CCS_SHARE_TEST(many_files),
         CCS_SHARE_TEST(closed_folder),
     };

@@ -3,6 +3,7 @@
 #include "apache_farm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -391,6 +392,30 @@ static void not_tls(void **state)
     ccs_farm_expect_name(farm, "a.test", "LOADED a.test.pfx", NULL);
 }
 
+static int access_logged(void *arg)
+{
+    struct ccs_farm *farm = arg;
+    char *log = ccs_tmp_read(farm->tmp.path, "access.log", NULL);
+    int found = log != NULL && strstr(log, "LOADED a.test.pfx\nHIT a.test.pfx\n") != NULL;
+
+    free(log);
+    return found;
+}
+
+/* What administrators see of it. */
+static void log_items(void **state)
+{
+    struct ccs_farm *farm = *state;
+
+    ccs_farm_put(farm, "a.test.pfx", "a.test", NULL);
+    ccs_apache_farm_run(
+        farm, CCS_APACHE_WITH("CustomLog @DIR@/access.log \"%{result}^CC %{file}^CC\"\n"));
+    ccs_farm_expect_name(farm, "a.test", "LOADED a.test.pfx", NULL);
+    ccs_farm_expect_name(farm, "a.test", "HIT a.test.pfx", NULL);
+    assert_true(ccs_wait_until(access_logged, farm, 0));
+    assert_int_equal(ccs_apache_farm_status(farm, "a.test", "store_reads"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,7 +423,7 @@ int main(void)
         CCS_FARM_TEST(spellings),         CCS_FARM_TEST(keys_and_protections),
         CCS_FARM_TEST(expired_is_served), CCS_FARM_TEST(bad_files),
         CCS_FARM_TEST(default_name),      CCS_FARM_TEST(ways_in),
-        CCS_FARM_TEST(not_tls),
+        CCS_FARM_TEST(not_tls),           CCS_FARM_TEST(log_items),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

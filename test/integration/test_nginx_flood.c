@@ -19,7 +19,7 @@
 #define PARALLEL 128
 
 /* What a worker may grow by for other reasons, such as buffers of more connections at a time. */
-#define GROWTH_KIB 768
+#define GROWTH_KIB 512
 
 /* Of the store that does not fit. */
 #define NAMES      20000
@@ -218,7 +218,8 @@ static void made_up_names_cost_nothing(void **state)
     ccs_farm_wait_refused(farm, "any.flood.test");
 
     under.leaf = wild.cert;
-    plain.count = under.count = flood_size() / 10;
+    plain.count = flood_size() / 5;
+    under.count = flood_size() / 20;
     flood(&known, &plain);
     flood(&known, &under);
     before = measure(farm);
@@ -226,7 +227,8 @@ static void made_up_names_cost_nothing(void **state)
     assert_int_equal(before.reads, HOSTS + 1);
     assert_int_equal(before.entries, HOSTS + 1);
 
-    plain.count = under.count = flood_size();
+    plain.count = flood_size() / 5 * 4;
+    under.count = flood_size() / 5;
     flood(&known, &plain);
     flood(&known, &under);
     after = measure(farm);

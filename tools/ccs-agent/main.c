@@ -30,6 +30,14 @@ static void usage(FILE *out)
                  "       ccs-agent --help | --version\n");
 }
 
+/* A server's log is not the agent's to keep open; it has its own way to send lines there. */
+static void leave_log(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    (void)dup2(STDIN_FILENO, STDERR_FILENO);
+#endif
+}
+
 static int agent_serve(struct agent_family *f, int report, struct ccs_error *err)
 {
     int rv = agent_harden_process(err);
@@ -42,9 +50,12 @@ static int agent_serve(struct agent_family *f, int report, struct ccs_error *err
         rv = agent_supervisor_begin(f, err);
     if (report >= 0)
         agent_inherited_report(report, rv == CCS_OK ? NULL : err->text);
-    if (rv == CCS_OK)
-        agent_supervisor_run(f);
-    return rv;
+    if (rv != CCS_OK)
+        return rv;
+    if (report >= 0)
+        leave_log();
+    agent_supervisor_run(f);
+    return CCS_OK;
 }
 
 int main(int argc, char **argv)

@@ -85,6 +85,7 @@ struct agent_share {
     struct agent_link watcher;
     int armed;
     int64_t armed_at;
+    int64_t wanted_at; /* when a client wanted it last */
     int64_t heard_at;
     int lost;         /* events may have been missed since it was armed last */
     uint64_t changes; /* counts events, and times in which some could be missed */

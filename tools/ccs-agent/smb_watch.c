@@ -8,9 +8,11 @@
 #include "smb_inside.h"
 
 #define TICK_MS 100
+
+/* Samba tells of what its own machine writes into a file only to those who ask for attributes. */
 #define FILTER                                                                                     \
     (SMBC_NOTIFY_CHANGE_FILE_NAME | SMBC_NOTIFY_CHANGE_SIZE | SMBC_NOTIFY_CHANGE_LAST_WRITE |      \
-     SMBC_NOTIFY_CHANGE_CREATION)
+     SMBC_NOTIFY_CHANGE_CREATION | SMBC_NOTIFY_CHANGE_ATTRIBUTES)
 
 struct watching {
     const struct agent_smb_watch *watch;

@@ -45,8 +45,12 @@ static void watch_refuse(struct agent_client *c, const struct ccs_error *err)
 void agent_watch_ask(struct agent_share *s, struct agent_client *c,
                      const struct ccs_wire_message *m)
 {
-    if (c->watch == AGENT_WATCH_WAITING)
-        c->pending--;
+    struct ccs_error err;
+
+    if (c->watch == AGENT_WATCH_WAITING) {
+        ccs_error_set(&err, CCS_ECANCELED, "another watch has taken the place of this one");
+        watch_refuse(c, &err);
+    }
     c->watch = AGENT_WATCH_NONE;
     c->overflow = 0;
     if (agent_share_rejects(s, c, m->id))
@@ -175,7 +179,9 @@ void agent_watch_due(struct agent_share *s, int64_t now)
     }
     if (!s->armed && s->watcher.state == AGENT_LINK_UP && now - s->watcher.since > ARMING_MS)
         agent_watch_lost(s);
-    if (!wanted && s->watcher.state == AGENT_LINK_UP && now - s->watcher.since > IDLE_MS) {
+    if (wanted)
+        s->wanted_at = now;
+    if (!wanted && s->watcher.state == AGENT_LINK_UP && now - s->wanted_at > IDLE_MS) {
         agent_watch_lost(s);
         s->lost = 0;
     }
