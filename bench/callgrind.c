@@ -3,6 +3,7 @@
 
 #include <glob.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +11,12 @@
 
 #include "process.h"
 #include "tmp.h"
+#include "wait.h"
 
-#define VALGRIND "/usr/bin/valgrind"
-#define WARM_UP  20 /* handshakes before the counted ones, in both runs of a pair */
+#define VALGRIND  "/usr/bin/valgrind"
+#define WARM_UP   20 /* handshakes before the counted ones, in both runs of a pair */
+#define SELF_ARGS 16
+#define SELF_MS   600000
 
 struct running {
     const struct ccs_callgrind_server *server;
@@ -141,14 +145,19 @@ static struct counted run(const struct ccs_callgrind *how,
     return total(how, server->files, kept);
 }
 
+static void need_valgrind(void)
+{
+    if (access(VALGRIND, X_OK) != 0)
+        ccs_bench_fail("this needs valgrind: apt-get install valgrind");
+}
+
 double ccs_callgrind_slope(const struct ccs_callgrind *how,
                            const struct ccs_callgrind_server *server)
 {
     struct counted a, b;
     double each;
 
-    if (access(VALGRIND, X_OK) != 0)
-        ccs_bench_fail("this needs valgrind: apt-get install valgrind");
+    need_valgrind();
     if (how->many <= how->few)
         ccs_bench_fail("--many must be more than --few");
     a = run(how, server, how->few, "few");
@@ -157,4 +166,68 @@ double ccs_callgrind_slope(const struct ccs_callgrind *how,
     printf("%-32s %10.0f instructions per handshake, %.0f in other threads\n", server->title, each,
            (b.others - a.others) / (how->many - how->few));
     return each;
+}
+
+/* -- a program that is no server ----------------------------------------------------------- */
+
+/* What callgrind says in a file, which goes. */
+static double total_of(const char *file)
+{
+    FILE *in = fopen(file, "re");
+    char line[256];
+    double sum = 0;
+
+    while (in != NULL && fgets(line, sizeof(line), in) != NULL)
+        if (sscanf(line, "totals: %lf", &sum) == 1)
+            break;
+    if (in != NULL)
+        fclose(in);
+    unlink(file);
+    if (sum <= 0)
+        ccs_bench_fail("callgrind has counted nothing");
+    return sum;
+}
+
+static int has_ended(void *arg)
+{
+    return ccs_process_ended(*(const pid_t *)arg);
+}
+
+double ccs_callgrind_self(const struct ccs_bench *bench, const char *function,
+                          const char *const *args)
+{
+    char out[300], option[340], only[100], self[1000];
+    const char *argv[SELF_ARGS] = {VALGRIND, "-q", "--tool=callgrind", option};
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    size_t n = 4;
+    pid_t pid;
+
+    need_valgrind();
+    snprintf(out, sizeof(out), "%s/callgrind.out", bench->dir);
+    snprintf(option, sizeof(option), "--callgrind-out-file=%s", out);
+    if (function != NULL) {
+        snprintf(only, sizeof(only), "--toggle-collect=%s", function);
+        argv[n++] = "--collect-atstart=no";
+        argv[n++] = only;
+    }
+    /* To a program under valgrind that link is valgrind. */
+    if (len <= 0)
+        ccs_bench_fail("the path of this program is not known");
+    self[len] = '\0';
+    argv[n++] = self;
+    while (*args != NULL && n < SELF_ARGS - 1)
+        argv[n++] = *args++;
+    fflush(NULL);
+    pid = fork();
+    if (pid < 0)
+        ccs_bench_fail("no process can be made");
+    if (pid == 0) {
+        execv(VALGRIND, (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    if (!ccs_wait_until(has_ended, &pid, SELF_MS))
+        ccs_process_end(pid);
+    if (ccs_process_wait(pid) != 0)
+        ccs_bench_fail("a run under callgrind did not end well");
+    return total_of(out);
 }

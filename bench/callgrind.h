@@ -38,6 +38,13 @@ struct ccs_callgrind_server {
 double ccs_callgrind_slope(const struct ccs_callgrind *how,
                            const struct ccs_callgrind_server *server);
 
+/*
+ * Instructions of this very program, run with these arguments (NULL-terminated): all of them, or,
+ * if a function is named, those of its calls and of what it calls.
+ */
+double ccs_callgrind_self(const struct ccs_bench *bench, const char *function,
+                          const char *const *args);
+
 /* The options for a benchmark's table. */
 #define CCS_CALLGRIND_OPTIONS(how)                                                                 \
     {"few", &(how).few, "handshakes of the shorter run"},                                          \

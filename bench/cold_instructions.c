@@ -3,19 +3,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/pkcs12.h>
 
-#include "bench.h"
+#include "callgrind.h"
 #include "credential.h"
-#include "process.h"
 #include "record.h"
 #include "tls.h"
 #include "tmp.h"
 
-#define VALGRIND "/usr/bin/valgrind"
-#define PARTS    1000 /* certificates that a run keeps, as a server does */
+#define PARTS 1000 /* certificates that a run keeps, as a server does */
 
 static const char about[] =
     "Decodes files under callgrind, by PKCS12_parse() and by libccs up to the finished\n"
@@ -113,47 +110,13 @@ static int decode(const char *what, const char *store, const char *count)
 
 /* -- counting ------------------------------------------------------------------------------ */
 
-static double total(const char *file)
-{
-    FILE *in = fopen(file, "re");
-    char line[256];
-    double sum = 0;
-
-    while (in != NULL && fgets(line, sizeof(line), in) != NULL)
-        if (sscanf(line, "totals: %lf", &sum) == 1)
-            break;
-    if (in != NULL)
-        fclose(in);
-    unlink(file);
-    if (sum <= 0)
-        ccs_bench_fail("callgrind has counted nothing");
-    return sum;
-}
-
 static double run(const struct ccs_bench *bench, const char *store, const char *what, double files)
 {
-    char out[300], option[340], count[20], self[1000];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    pid_t pid;
+    char count[20];
+    const char *const args[] = {"decode", what, store, count, NULL};
 
-    snprintf(out, sizeof(out), "%s/callgrind.out", bench->dir);
-    snprintf(option, sizeof(option), "--callgrind-out-file=%s", out);
     snprintf(count, sizeof(count), "%.0f", files);
-    /* To a program under valgrind that link is valgrind. */
-    if (len <= 0)
-        ccs_bench_fail("the path of this program is not known");
-    self[len] = '\0';
-    pid = fork();
-    if (pid < 0)
-        ccs_bench_fail("no process can be made");
-    if (pid == 0) {
-        execl(VALGRIND, VALGRIND, "-q", "--tool=callgrind", option, self, "decode", what, store,
-              count, (char *)NULL);
-        _exit(127);
-    }
-    if (ccs_process_wait(pid) != 0)
-        ccs_bench_fail("decoding under callgrind did not end well");
-    return total(out);
+    return ccs_callgrind_self(bench, NULL, args);
 }
 
 static double slope(const struct ccs_bench *bench, const char *store, const char *what)
@@ -172,8 +135,6 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "decode") == 0)
         return decode(argv[2], argv[3], argv[4]);
     bench = ccs_bench_open("cold-instructions", about, argc, argv, options);
-    if (access(VALGRIND, X_OK) != 0)
-        ccs_bench_fail("this needs valgrind: apt-get install valgrind");
     if (few < 1 || many <= few || many > PARTS)
         ccs_bench_fail("--many must be more than --few, and at most %d", PARTS);
     ccs_bench_hosts(bench, "store", (uint64_t)many, 0, (int)kdf, store);

@@ -4,15 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "callgrind.h"
 #include "instance.h"
 #include "many.h"
-#include "process.h"
 #include "wait.h"
-
-#define VALGRIND "/usr/bin/valgrind"
-#define COUNTED  "ccs_bench_look_up" /* what callgrind counts */
 
 static const char about[] =
     "Opens two instances of the library in one process, whose stores differ in nothing but the\n"
@@ -34,15 +30,15 @@ static const struct ccs_bench_option options[] = {
 
 #define LIMIT    1.05
 #define READY_MS 120000
+#define ROUNDS   10 /* at most, until all hosts are in memory */
 
 /* -- an instance --------------------------------------------------------------------------- */
 
 static struct ccs *open_store(uint64_t files, const struct ccs_pki_bytes *pfx)
 {
-    static const char *const settings[][2] = {{"store", "/bench"},      {"cache_size", "256m"},
-                                              {"parsed", "100000"},     {"refresh", "1h"},
-                                              {"check_name", "off"},    {"wait", "60s"},
-                                              {"max_waiting", "100000"}};
+    static const char *const settings[][2] = {
+        {"store", "/bench"},   {"cache_size", "256m"}, {"parsed", "100000"},     {"refresh", "1h"},
+        {"check_name", "off"}, {"wait", "60s"},        {"max_waiting", "100000"}};
     struct ccs_config *cfg = ccs_config_new();
     struct ccs *ccs = NULL;
     struct ccs_error err;
@@ -66,19 +62,31 @@ static int ready(void *arg)
     return ccs_lookup(arg, stranger, sizeof(stranger) - 1, &answer) == CCS_ENOTFOUND;
 }
 
-static void load_hosts(struct ccs *ccs, uint64_t n)
+/* Loads one, if memory does not have it; returns whether it had. */
+static int load_host(struct ccs *ccs, uint64_t number)
 {
     char name[CCS_MANY_NAME_SIZE];
+    const size_t len = ccs_many_name(number, name);
     struct ccs_answer answer;
-    size_t len;
+    const int known = ccs_lookup(ccs, name, len, &answer) == CCS_OK;
+
+    if (!known && ccs_acquire(ccs, name, len, -1, &answer) != CCS_OK)
+        ccs_bench_fail("%s cannot be loaded: %s", name, answer.error.text);
+    ccs_cred_unref(answer.cred);
+    return known;
+}
+
+static void load_hosts(struct ccs *ccs, uint64_t n)
+{
+    uint64_t known = 0;
 
     if (!ccs_wait_until(ready, ccs, READY_MS))
         ccs_bench_fail("the store was not listed in time");
-    for (uint64_t i = 0; i < n; i++) {
-        len = ccs_many_name(i, name);
-        if (ccs_acquire(ccs, name, len, -1, &answer) != CCS_OK)
-            ccs_bench_fail("%s cannot be loaded: %s", name, answer.error.text);
-        ccs_cred_unref(answer.cred);
+    /* A host that is loaded makes the process look again at what it has of a few others. */
+    for (int round = 0; round < ROUNDS && known < n; round++) {
+        known = 0;
+        for (uint64_t i = 0; i < n; i++)
+            known += (uint64_t)load_host(ccs, i);
     }
 }
 
@@ -197,12 +205,29 @@ static double compare(const char *title, struct ccs *of_small, struct ccs *of_la
 
 /* -- instructions -------------------------------------------------------------------------- */
 
-/* The program that callgrind runs. */
-static int look_up(const char *what, uint64_t files, const struct ccs_pki_bytes *pfx)
+static struct ccs_pki_bytes make_pfx(const struct ccs_pki_ca *ca)
 {
-    struct ccs *ccs = open_store(files, pfx);
-    struct names *names = names_new((size_t)hosts * 4);
+    const struct ccs_pki_spec spec = {.names = CCS_BENCH_COVER};
+    const struct ccs_pki_pfx how = {.password = "", .iterations = 1};
+    struct ccs_pki_bytes pfx;
+    struct ccs_pki_leaf leaf;
 
+    ccs_pki_issue(ca, &spec, &leaf);
+    pfx = ccs_pki_pfx_make(&leaf, 1, &how);
+    ccs_pki_leaf_clear(&leaf);
+    return pfx;
+}
+
+/* The program that callgrind runs. */
+static int look_up(const char *what, const char *files, const char *in_memory)
+{
+    struct ccs_pki_ca *ca = ccs_pki_ca_new();
+    struct ccs_pki_bytes pfx = make_pfx(ca);
+    struct ccs *ccs = open_store(strtoull(files, NULL, 10), &pfx);
+    struct names *names;
+
+    hosts = strtod(in_memory, NULL);
+    names = names_new((size_t)hosts);
     load_hosts(ccs, (uint64_t)hosts);
     if (strcmp(what, "hosts") == 0)
         name_hosts(names);
@@ -211,46 +236,62 @@ static int look_up(const char *what, uint64_t files, const struct ccs_pki_bytes 
     ccs_bench_look_up(ccs, names);
     free(names);
     ccs_close(ccs);
+    ccs_pki_bytes_clear(&pfx);
+    ccs_pki_ca_free(ca);
     return 0;
 }
 
-static double total(const char *file)
+/* Instructions of one look-up. */
+static double instructions(const struct ccs_bench *bench, const char *what, double files)
 {
-    FILE *in = fopen(file, "re");
-    char line[256];
-    double sum = 0;
+    char files_text[24], hosts_text[24];
+    const char *const args[] = {"look-up", what, files_text, hosts_text, NULL};
 
-    while (in != NULL && fgets(line, sizeof(line), in) != NULL)
-        if (sscanf(line, "totals: %lf", &sum) == 1)
-            break;
-    if (in != NULL)
-        fclose(in);
-    unlink(file);
-    if (sum <= 0)
-        ccs_bench_fail("callgrind has counted nothing");
-    return sum;
+    snprintf(files_text, sizeof(files_text), "%.0f", files);
+    snprintf(hosts_text, sizeof(hosts_text), "%.0f", hosts);
+    return ccs_callgrind_self(bench, "ccs_bench_look_up", args) / hosts;
 }
 
-/* Instructions of one look-up. */
-static double instructions(const struct ccs_bench *bench, const char *what, double files,
-                           const struct ccs_pki_bytes *pfx)
+static double compare_instructions(const struct ccs_bench *bench, const char *title,
+                                   const char *what)
 {
-    static const char only[] = "--toggle-collect=" COUNTED;
-    char out[300], option[340];
-    pid_t pid;
+    const double a = instructions(bench, what, small), b = instructions(bench, what, large);
 
-    snprintf(out, sizeof(out), "%s/callgrind.out", bench->dir);
-    snprintf(option, sizeof(option), "--callgrind-out-file=%s", out);
-    (void)pfx;
-    (void)files;
-    (void)what;
-    pid = fork();
-    if (pid == 0) {
-        execl(VALGRIND, VALGRIND, "-q", "--tool=callgrind", "--collect-atstart=no", only, option,
-              (char *)NULL);
-        _exit(127);
+    printf("%-26s %6.0f and %6.0f instructions, ratio %.3f\n", title, a, b, b / a);
+    return b / a;
+}
+
+int main(int argc, char **argv)
+{
+    struct ccs_bench *bench;
+    struct ccs_pki_bytes pfx;
+    struct ccs *of_small, *of_large;
+    struct names *names;
+    double time, counted = 0;
+
+    if (argc == 5 && strcmp(argv[1], "look-up") == 0)
+        return look_up(argv[2], argv[3], argv[4]);
+    bench = ccs_bench_open("lookup-1m", about, argc, argv, options);
+    if (hosts < 1 || batch < 1 || quads < 1 || small < hosts || large < small ||
+        large > CCS_MANY_MAX)
+        ccs_bench_fail("--large may be %d, and not less than --small, nor that than --hosts",
+                       CCS_MANY_MAX);
+    pfx = make_pfx(bench->ca);
+    names = names_new((size_t)batch);
+    of_small = open_store((uint64_t)small, &pfx);
+    of_large = open_store((uint64_t)large, &pfx);
+    load_hosts(of_small, (uint64_t)hosts);
+    load_hosts(of_large, (uint64_t)hosts);
+    printf("%.0f and %.0f files:\n", small, large);
+    time = compare("hosts in memory", of_small, of_large, names, name_hosts);
+    (void)compare("names without a file", of_small, of_large, names, name_strangers);
+    ccs_close(of_small);
+    ccs_close(of_large);
+    free(names);
+    ccs_pki_bytes_clear(&pfx);
+    if (count > 0) {
+        counted = compare_instructions(bench, "hosts in memory", "hosts");
+        (void)compare_instructions(bench, "names without a file", "strangers");
     }
-    if (pid < 0 || ccs_process_wait(pid) != 0)
-        ccs_bench_fail("looking up under callgrind did not end well");
-    return total(out) / (hosts * 4);
+    return ccs_bench_budget("lookup-1m", time > counted ? time : counted, LIMIT);
 }

@@ -56,10 +56,8 @@ static int look(const struct many *many, const char *file, struct ccs_stamp *out
     (void)ccs_many_file(number, wanted);
     if (number >= many->count || strcmp(file, wanted) != 0)
         return CCS_ENOTFOUND;
-    *out = (struct ccs_stamp){.size = many->pfx->len,
-                              .file_id = number + 1,
-                              .mtime_ns = AGE_NS,
-                              .ctime_ns = AGE_NS};
+    *out = (struct ccs_stamp){
+        .size = many->pfx->len, .file_id = number + 1, .mtime_ns = AGE_NS, .ctime_ns = AGE_NS};
     return CCS_OK;
 }
 
@@ -76,8 +74,8 @@ static int many_stat(struct ccs_store *store, const char *file, struct ccs_stamp
     return look((const struct many *)store, file, out) == CCS_OK ? CCS_OK : not_found(err);
 }
 
-static int many_read(struct ccs_store *store, const char *file, size_t max,
-                     struct ccs_secret *data, struct ccs_stamp *out, struct ccs_error *err)
+static int many_read(struct ccs_store *store, const char *file, size_t max, struct ccs_secret *data,
+                     struct ccs_stamp *out, struct ccs_error *err)
 {
     const struct many *many = (const struct many *)store;
 

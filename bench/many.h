@@ -3,8 +3,8 @@
 #define CCS_BENCH_MANY_H
 
 /*
- * A store of any number of hosts that is no folder: h0000000.bench.example.pfx and so on, and all of
- * its files hold the same. A name is as long in a small store as in a large one. It says that it
+ * A store of any number of hosts that is no folder: h0000000.bench.example.pfx and so on, and all
+ * of its files hold the same. A name is as long in a small store as in a large one. It says that it
  * would notify, and never has anything to tell.
  */
 

@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "claim.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fault.h"
 #include "robust.h"
+
+/* Another process that has got the number of a dead one is waited for in vain, to the deadline. */
+static bool is_dead(int64_t pid)
+{
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
 
 int ccs_claims_take(struct ccs_claims *claims, uint64_t hash, uint64_t ticket, int64_t now_ms,
                     int64_t deadline_ms, int64_t *until_ms)
@@ -22,9 +30,11 @@ int ccs_claims_take(struct ccs_claims *claims, uint64_t hash, uint64_t ticket, i
         if (held != 0 && until > now_ms) {
             if (claims->slots[i].hash != hash)
                 continue;
-            if (until_ms != NULL)
-                *until_ms = until;
-            return CCS_PENDING;
+            if (!is_dead(claims->slots[i].pid)) {
+                if (until_ms != NULL)
+                    *until_ms = until;
+                return CCS_PENDING;
+            }
         }
         /* Its own old one before any other, so that no stem ever has two. */
         if (place == CCS_CLAIMS_PER_SHARD || (held != 0 && claims->slots[i].hash == hash))
@@ -36,6 +46,7 @@ int ccs_claims_take(struct ccs_claims *claims, uint64_t hash, uint64_t ticket, i
     ccs_robust_order();
     ccs_fault("claim.take");
     claims->slots[place].hash = hash;
+    claims->slots[place].pid = getpid();
     atomic_store_explicit(&claims->slots[place].deadline_ms, deadline_ms, memory_order_relaxed);
     ccs_robust_order();
     atomic_store_explicit(&claims->slots[place].ticket, ticket, memory_order_relaxed);

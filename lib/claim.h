@@ -4,8 +4,8 @@
 
 /*
  * Who loads which stem. A claim is a ticket, a number that is never given out again, and a
- * deadline. Past the deadline anybody may take it over, dead owner or slow one; the old ticket is
- * good for nothing from then on. A table belongs to one shard of the vault and is used under its
+ * deadline. Past the deadline, or when its owner has died, anybody may take it over; the old ticket
+ * is good for nothing from then on. A table belongs to one shard of the vault and is used under its
  * lock only, so that nothing can come between the check of a ticket and what is published with it.
  *
  * The bell tells all processes that some load has ended.
@@ -32,6 +32,7 @@ struct ccs_claims {
     struct {
         _Atomic uint64_t ticket; /* 0: free. Written last, so that a half-made claim is none */
         uint64_t hash;
+        int64_t pid; /* of the owner */
         _Atomic int64_t deadline_ms;
     } slots[CCS_CLAIMS_PER_SHARD];
 };

@@ -141,6 +141,9 @@ static int from_shared(struct load *l, struct ccs_loaded *out)
     l->known = rv == CCS_OK;
     if (!l->known || l->failure.until_ms <= ccs_now_ms())
         return CCS_PENDING;
+    /* While the store is away nobody can tell what has come since. */
+    if (l->failure.error.code == CCS_ENOTFOUND && l->mine == NULL && atomic_load(&ccs->store_down))
+        return CCS_PENDING;
     /* The removal of what this process still has, or a file that was refused elsewhere. */
     if (l->failure.error.code == CCS_ENOTFOUND)
         ccs_cache_drop(ccs->cache, l->task->stem, l->key.len, l->task->hash);

@@ -49,6 +49,7 @@ struct ccs_loader {
     struct job_queue ready, background, delayed;
     struct runner_list runners, ended_runners;
     size_t jobs, max_jobs;
+    size_t queued; /* in ready and background */
     unsigned threads, running, idle;
     int64_t stuck_ms;
     bool closing;
@@ -100,7 +101,14 @@ static struct job_queue *job_queue_of(struct ccs_loader *loader, const struct cc
 static void job_enqueue(struct ccs_loader *loader, struct ccs_job *job, enum job_state state)
 {
     job->state = state;
+    loader->queued += state == JOB_QUEUED;
     TAILQ_INSERT_TAIL(job_queue_of(loader, job), job, queue);
+}
+
+static void job_dequeue(struct ccs_loader *loader, struct ccs_job *job)
+{
+    loader->queued -= job->state == JOB_QUEUED;
+    TAILQ_REMOVE(job_queue_of(loader, job), job, queue);
 }
 
 static void job_free(struct ccs_loader *loader, struct ccs_job *job)
@@ -116,7 +124,7 @@ static void job_rank(struct ccs_loader *loader, struct ccs_job *job, bool backgr
     if (job->background == background)
         return;
     if (job->state == JOB_QUEUED)
-        TAILQ_REMOVE(job_queue_of(loader, job), job, queue);
+        job_dequeue(loader, job);
     job->background = background;
     if (job->state == JOB_QUEUED)
         job_enqueue(loader, job, JOB_QUEUED);
@@ -131,7 +139,7 @@ static int64_t jobs_wake(struct ccs_loader *loader, int64_t now)
     for (job = TAILQ_FIRST(&loader->delayed); job != NULL; job = next) {
         next = TAILQ_NEXT(job, queue);
         if (job->due_ms <= now) {
-            TAILQ_REMOVE(&loader->delayed, job, queue);
+            job_dequeue(loader, job);
             job_enqueue(loader, job, JOB_QUEUED);
         } else if (job->due_ms < due) {
             due = job->due_ms;
@@ -160,7 +168,7 @@ static struct ccs_job *job_take_locked(struct ccs_loader *loader)
         if (job == NULL)
             job = TAILQ_FIRST(&loader->background);
         if (job != NULL) {
-            TAILQ_REMOVE(job_queue_of(loader, job), job, queue);
+            job_dequeue(loader, job);
             job->state = JOB_RUNNING;
             job->again = false;
             return job;
@@ -287,17 +295,21 @@ static int runner_start_locked(struct ccs_loader *loader)
     return CCS_OK;
 }
 
-/* Sees to it that a thread will come for the work; fails only if there is none at all. */
-static int runners_provide_locked(struct ccs_loader *loader)
+/*
+ * Sees to it that a thread will come for each queued job, with so many to be queued in a moment, if
+ * there may be enough of them; fails only if there is none at all.
+ */
+static int runners_provide_locked(struct ccs_loader *loader, unsigned more)
 {
     int64_t now = ccs_now_ms();
     struct runner *r;
     unsigned stuck = 0;
 
-    if (loader->idle > 0) {
+    /* Those that were woken for other jobs count as idle until they run. */
+    if (loader->idle > 0)
         pthread_cond_signal(&loader->work);
+    if (loader->idle >= loader->queued + more)
         return CCS_OK;
-    }
     LIST_FOREACH(r, &loader->runners, link)
     {
         if (r->busy_since != 0 && now - r->busy_since > loader->stuck_ms)
@@ -322,7 +334,7 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
     if (job == NULL) {
         if (loader->jobs >= loader->max_jobs)
             return CCS_EBUSY;
-        if (runners_provide_locked(loader) != CCS_OK)
+        if (runners_provide_locked(loader, 1) != CCS_OK)
             return CCS_ENOMEM;
         job = calloc(1, sizeof(*job));
         if (job == NULL)
@@ -342,7 +354,7 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
             job->due_ms = ccs_now_ms();
         if (!(flags & CCS_JOB_BACKGROUND))
             job_rank(loader, job, false);
-        if (runners_provide_locked(loader) != CCS_OK)
+        if (runners_provide_locked(loader, 0) != CCS_OK)
             return CCS_ENOMEM;
     }
     job->task.flags |= flags & (CCS_JOB_CHANGED | CCS_JOB_REMOVED);

@@ -5,7 +5,10 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+
+#define RECENT_MS 60000
 
 /* -- probing ------------------------------------------------------------------------------- */
 
@@ -49,6 +52,20 @@ int ccs_looker_is_notified(struct ccs_refresh *r)
     return r->look.known && r->look.root.notifies && ccs_store_watch_fd(r->store) >= 0;
 }
 
+/*
+ * The clocks of file servers are off now and then, and some know whole seconds only: what comes to
+ * a folder that has changed so lately need not move its mtime again.
+ */
+static int is_recent(const struct ccs_root *root)
+{
+    struct timespec now;
+    int64_t age;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    age = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - root->mtime_ns / 1000000;
+    return age > -RECENT_MS && age < RECENT_MS;
+}
+
 static void found_root(struct ccs_refresh *r, const struct ccs_root *root, int was_up, int64_t now)
 {
     struct ccs_looker *l = &r->look;
@@ -56,6 +73,8 @@ static void found_root(struct ccs_refresh *r, const struct ccs_root *root, int w
     if (!l->known) {
         l->known = 1;
         l->home = l->root = *root;
+        if (!root->notifies && is_recent(root))
+            l->moved_at = now;
     }
     if (!was_up || !ccs_same_root(root, &l->root)) {
         /* Files missed in another folder, or before a break, have been seen absent only once. */

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -314,10 +315,8 @@ static int join(char *out, const char *point, const char *rest)
 
     if (point_len + 1 + rest_len >= CCS_MOUNTS_PATH_SIZE)
         return 0;
-    memcpy(out, point, point_len);
-    if (rest_len > 0)
-        out[point_len] = '/';
-    memcpy(out + point_len + (rest_len > 0), rest, rest_len + 1);
+    snprintf(out, CCS_MOUNTS_PATH_SIZE, "%.*s%s%s", (int)point_len, point, rest_len > 0 ? "/" : "",
+             rest);
     return 1;
 }
 
@@ -405,7 +404,7 @@ int ccs_mounts_find(const struct ccs_unc *unc, char *out, struct ccs_error *err)
     const int errnum = read_table(&text, &len);
     int rv;
 
-    if (errnum != 0)
+    if (errnum != 0 || text == NULL)
         return ccs_error_sys(err, CCS_EUNAVAIL, errnum, "the mount table " TABLE " cannot be read");
     rv = ccs_mounts_find_in(text, len, unc, out, err);
     free(text);

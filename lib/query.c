@@ -119,22 +119,25 @@ static bool failure_get(struct ccs *ccs, const char *stem, size_t len, uint64_t 
 static int stem_state(struct ccs *ccs, const char *stem, size_t len, uint64_t hash,
                       struct ccs_error *why, bool *unsure)
 {
+    const enum ccs_index_answer answer = ccs_index_lookup(&ccs->index, hash, NULL);
+
     *unsure = false;
-    switch (ccs_index_lookup(&ccs->index, hash, NULL)) {
+    switch (answer) {
     case CCS_INDEX_ABSENT:
-        /* While the store is away nobody can tell what has come since. */
-        if (atomic_load_explicit(&ccs->store_down, memory_order_relaxed))
-            return ccs_error_set(why, CCS_EUNAVAIL, "the store does not answer");
         /* No text before it is wanted: each handshake that a wildcard serves comes this way. */
         *why = (struct ccs_error){.code = CCS_ENOTFOUND};
-        return CCS_ENOTFOUND;
-    case CCS_INDEX_UNKNOWN:
-        *unsure = true;
         break;
+    case CCS_INDEX_UNKNOWN:
     case CCS_INDEX_PRESENT:
+        *unsure = answer == CCS_INDEX_UNKNOWN;
+        if (!failure_get(ccs, stem, len, hash, why))
+            return CCS_PENDING;
         break;
     }
-    return failure_get(ccs, stem, len, hash, why) ? why->code : CCS_PENDING;
+    /* While the store is away nobody can tell what has come since. */
+    if (why->code == CCS_ENOTFOUND && atomic_load_explicit(&ccs->store_down, memory_order_relaxed))
+        return ccs_error_set(why, CCS_EUNAVAIL, "the store does not answer");
+    return why->code;
 }
 
 static int fail(const struct ccs_query *q, struct ccs_answer *out, const struct ccs_error *error)

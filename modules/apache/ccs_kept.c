@@ -154,6 +154,16 @@ static int64_t memory_wanted(server_rec *s)
     return size;
 }
 
+/* The end of the process; children end here as well, with references of their own. */
+static apr_status_t memory_free(void *data)
+{
+    struct kept *kept = data;
+
+    ccs_shared_free(kept->memory);
+    kept->memory = NULL;
+    return APR_SUCCESS;
+}
+
 struct ccs_shared *mod_ccs_kept_memory(server_rec *main_server)
 {
     struct kept *kept = kept_get();
@@ -172,6 +182,9 @@ struct ccs_shared *mod_ccs_kept_memory(server_rec *main_server)
     if (kept->memory != NULL)
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, main_server,
                      MOD_CCS_LOG "CCSCacheSize has changed: all certificates are loaded anew");
+    else
+        apr_pool_cleanup_register(main_server->process->pool, kept, memory_free,
+                                  apr_pool_cleanup_null);
     ccs_shared_free(kept->memory);
     kept->memory = memory;
     kept->memory_size = size;

@@ -91,7 +91,7 @@ static void sessions_ended(void **state)
     for (int i = 0; i < 3; i++) {
         ccs_smbd_drop(&share->smbd);
         ccs_farm_expect_name(share->farm, "a.test", NULL, known);
-        ccs_farm_expect_refused(share->farm, "stranger.test");
+        ccs_farm_wait_refused(share->farm, "stranger.test");
     }
     expect_recovery(share, known, later);
 }

@@ -48,7 +48,8 @@ static void run(struct ccs_farm *farm, enum ccs_apache_mpm mpm, size_t connectio
     print_message("%zu served (%zu resumed), %zu refused, %zu left, %zu wrong\n", stress.served,
                   stress.resumed, stress.refused, stress.left, stress.wrong);
     assert_int_equal(stress.wrong, 0);
-    assert_true(stress.resumed > 0 && stress.refused > 0 && stress.left > 0);
+    assert_true(stress.refused > 0 && stress.left > 0);
+    assert_true(stress.resumed > 0 || connections < 500);
     ccs_farm_expect_name(farm, "warm.test", NULL, warm);
     /* Each name was read once, whatever became of the children that asked for it. */
     print_message("%lu reads of the store for %d names\n",

@@ -90,6 +90,13 @@ static void test_logon(void **state)
     assert_false(agent_smb_is_refusal(&f));
     f = fault(ECONNRESET, AGENT_STAGE_LOGON);
     assert_false(agent_smb_is_refusal(&f));
+    /* Nobody has refused anything where the connection was lost in the middle. */
+    f = fault(EINVAL, AGENT_STAGE_LOGON);
+    assert_true(agent_smb_is_refusal(&f));
+    f.reason = "The transport connection has been reset.";
+    assert_false(agent_smb_is_refusal(&f));
+    assert_int_equal(agent_smb_judge(&f), AGENT_SMB_RETRY);
+    assert_store(f, CCS_EUNAVAIL, "does not complete the logon");
 }
 
 static void test_plain(void **state)

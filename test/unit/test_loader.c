@@ -387,6 +387,29 @@ static void stop_waits_no_longer_than_told(void **state)
     assert_int_equal(b.started, 1);
 }
 
+/* A thread that is on its way to one job is no thread for the next one. */
+static void two_jobs_at_once_get_two_threads(void **state)
+{
+    struct ccs_waiter waiters[3] = {0};
+    struct bench b;
+
+    (void)state;
+    bench_start(&b, 2, 8, 60000);
+    assert_int_equal(submit(&b, "first", 0, &waiters[0]), CCS_OK);
+    await(&b, &b.told, 1);
+    for (unsigned i = 0; i < 50; i++) {
+        pthread_mutex_lock(&b.lock);
+        b.hold = true;
+        assert_int_equal(ccs_loader_submit_locked(b.loader, "x", 1, 0, &waiters[1]), CCS_OK);
+        assert_int_equal(ccs_loader_submit_locked(b.loader, "y", 2, 0, &waiters[2]), CCS_OK);
+        pthread_mutex_unlock(&b.lock);
+        await(&b, &b.at_once, 2);
+        set_hold(&b, false);
+        await(&b, &b.told, 3 + 2 * i);
+    }
+    bench_end(&b);
+}
+
 static void unused_loader_has_no_threads(void **state)
 {
     struct bench b;
@@ -413,6 +436,7 @@ int main(void)
         cmocka_unit_test(what_nobody_waits_for_comes_last),
         cmocka_unit_test(stuck_threads_are_replaced),
         cmocka_unit_test(stop_waits_no_longer_than_told),
+        cmocka_unit_test(two_jobs_at_once_get_two_threads),
         cmocka_unit_test(unused_loader_has_no_threads),
     };
 

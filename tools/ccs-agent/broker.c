@@ -287,7 +287,7 @@ static void broker_members(const struct agent_broker *b, const struct pollfd *p)
         for (unsigned role = AGENT_WORKER; role < AGENT_ROLES; role++, p++) {
             link = broker_link(b, i, (enum agent_role)role);
             if (p->revents != 0 && link->state == AGENT_LINK_UP && link->stream.fd == p->fd)
-                agent_share_ready(link, p->revents);
+                agent_link_ready(link, p->revents);
         }
     }
 }

@@ -93,6 +93,7 @@ static _Noreturn void run_member(struct agent_family *f, pid_t parent, enum agen
         _exit(1);
     (void)mlock(f->setup, sizeof(*f->setup));
     m.fd = fd;
+    m.patient = role != AGENT_WORKER; /* the library lists the folder before it watches it */
     agent_member_open(&m);
     switch (role) {
     case AGENT_WORKER:

@@ -63,3 +63,64 @@ short agent_link_events(const struct agent_link *link)
 {
     return (short)(POLLIN | (STAILQ_EMPTY(&link->stream.unsent) ? 0 : POLLOUT));
 }
+
+/* -- what it says --------------------------------------------------------------------------- */
+
+static void link_message(struct agent_link *link, const struct ccs_wire_message *m,
+                         const uint8_t *octets, size_t len)
+{
+    struct agent_body *body;
+
+    if (m->type == CCS_WIRE_LOG) {
+        body = m->level <= link->share->broker->setup->level ? agent_body_copy(octets, len) : NULL;
+        if (body != NULL)
+            agent_broker_log_body(link->share->broker, body);
+        agent_body_unref(body);
+    } else if (link->role == AGENT_WORKER) {
+        agent_share_answered(link->share, m, octets, len);
+    } else if (link->role == AGENT_WATCHER) {
+        agent_watch_message(link->share, m, octets, len);
+    } else {
+        agent_listing_message(link->share, m, octets, len);
+    }
+}
+
+static void link_ended(struct agent_link *link)
+{
+    if (link->role == AGENT_WORKER)
+        agent_share_worker_ended(link->share);
+    else if (link->role == AGENT_WATCHER)
+        agent_watch_lost(link->share);
+    else
+        agent_listing_lost(link->share);
+}
+
+void agent_link_ready(struct agent_link *link, short revents)
+{
+    struct ccs_wire_message m;
+    const uint8_t *octets;
+    size_t len;
+    int closed = 0;
+    int rv;
+
+    if ((revents & POLLOUT) != 0)
+        (void)agent_stream_flush(&link->stream);
+    if ((revents & (POLLIN | POLLHUP | POLLERR)) == 0)
+        return;
+    closed = agent_stream_fill(&link->stream) != CCS_OK;
+    /* What is done with a message may end the member. */
+    while (link->state == AGENT_LINK_UP && link->stream.in != NULL) {
+        rv = agent_stream_next(&link->stream, &m, &octets, &len);
+        if (rv == CCS_PENDING)
+            break;
+        if (rv != CCS_OK) {
+            closed = 1;
+            break;
+        }
+        link_message(link, &m, octets, len);
+        if (link->state == AGENT_LINK_UP)
+            agent_stream_done(&link->stream, len);
+    }
+    if (closed && link->state == AGENT_LINK_UP)
+        link_ended(link);
+}

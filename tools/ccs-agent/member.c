@@ -16,6 +16,7 @@
 
 #define TIMEOUT_MIN_MS 1000
 #define TIMEOUT_MAX_MS 20000
+#define LISTING_MS     60000
 
 void agent_member_send(struct agent_member *m, const struct ccs_wire_message *message)
 {
@@ -93,6 +94,9 @@ static int member_open_smb(struct agent_member *m, struct ccs_error *err)
         smb.timeout_ms = TIMEOUT_MIN_MS;
     if (smb.timeout_ms > TIMEOUT_MAX_MS)
         smb.timeout_ms = TIMEOUT_MAX_MS;
+    /* A server may look at a whole large folder before it gives the first names. */
+    if (m->patient)
+        smb.timeout_ms = LISTING_MS;
     rv = agent_capture_start();
     if (rv != 0)
         return ccs_error_sys(err, CCS_EUNAVAIL, rv, "libsmbclient's output cannot be captured");

@@ -17,6 +17,7 @@ struct agent_member {
     const struct ccs_agent_store *config;
     struct agent_logon *logon;
     struct ccs_store *store;
+    int patient;  /* it makes listings, which take a server its time */
     uint8_t *out; /* room for one message */
 };
 

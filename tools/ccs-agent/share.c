@@ -2,7 +2,6 @@
 #include "share.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,6 +194,10 @@ void agent_share_failed(struct agent_share *s, const struct ccs_error *err)
         s->pause_ms = PAUSE_MAX_MS;
     s->probe_at = now + s->pause_ms;
     share_fail_queue(s, err);
+    /* A listing is given far more time than the worker, which has just found that it is in vain. */
+    if (s->listing != NULL && !s->listing->done)
+        agent_listing_fail(s, err);
+    agent_watch_fail(s, err);
 }
 
 /* -- the worker's answers ------------------------------------------------------------------ */
@@ -265,8 +268,8 @@ static struct agent_body *answer_body(struct agent_share *s, const struct ccs_wi
     return agent_body_new(&root);
 }
 
-static void share_answered(struct agent_share *s, const struct ccs_wire_message *m,
-                           const uint8_t *octets, size_t len)
+void agent_share_answered(struct agent_share *s, const struct ccs_wire_message *m,
+                          const uint8_t *octets, size_t len)
 {
     struct agent_job *job = TAILQ_FIRST(&s->jobs);
     struct agent_waiter *w;
@@ -302,7 +305,7 @@ static void share_answered(struct agent_share *s, const struct ccs_wire_message 
 }
 
 /* It has ended in the middle of a job, which its successor gets: asking twice does no harm. */
-static void share_worker_ended(struct agent_share *s)
+void agent_share_worker_ended(struct agent_share *s)
 {
     struct agent_job *job = TAILQ_FIRST(&s->jobs);
     struct ccs_error err;
@@ -320,65 +323,6 @@ static void share_worker_ended(struct agent_share *s)
     agent_broker_log(s->broker, CCS_LOG_WARN,
                      "the process that reads the store %s has ended and is started anew", s->shown);
     agent_link_want(&s->worker, ccs_now_ms());
-}
-
-static void link_message(struct agent_link *link, const struct ccs_wire_message *m,
-                         const uint8_t *octets, size_t len)
-{
-    struct agent_body *body;
-
-    if (m->type == CCS_WIRE_LOG) {
-        body = m->level <= link->share->broker->setup->level ? agent_body_copy(octets, len) : NULL;
-        if (body != NULL)
-            agent_broker_log_body(link->share->broker, body);
-        agent_body_unref(body);
-    } else if (link->role == AGENT_WORKER) {
-        share_answered(link->share, m, octets, len);
-    } else if (link->role == AGENT_WATCHER) {
-        agent_watch_message(link->share, m, octets, len);
-    } else {
-        agent_listing_message(link->share, m, octets, len);
-    }
-}
-
-static void link_ended(struct agent_link *link)
-{
-    if (link->role == AGENT_WORKER)
-        share_worker_ended(link->share);
-    else if (link->role == AGENT_WATCHER)
-        agent_watch_lost(link->share);
-    else
-        agent_listing_lost(link->share);
-}
-
-void agent_share_ready(struct agent_link *link, short revents)
-{
-    struct ccs_wire_message m;
-    const uint8_t *octets;
-    size_t len;
-    int closed = 0;
-    int rv;
-
-    if ((revents & POLLOUT) != 0)
-        (void)agent_stream_flush(&link->stream);
-    if ((revents & (POLLIN | POLLHUP | POLLERR)) == 0)
-        return;
-    closed = agent_stream_fill(&link->stream) != CCS_OK;
-    /* What is done with a message may end the member. */
-    while (link->state == AGENT_LINK_UP && link->stream.in != NULL) {
-        rv = agent_stream_next(&link->stream, &m, &octets, &len);
-        if (rv == CCS_PENDING)
-            break;
-        if (rv != CCS_OK) {
-            closed = 1;
-            break;
-        }
-        link_message(link, &m, octets, len);
-        if (link->state == AGENT_LINK_UP)
-            agent_stream_done(&link->stream, len);
-    }
-    if (closed && link->state == AGENT_LINK_UP)
-        link_ended(link);
 }
 
 /* -- by the clock -------------------------------------------------------------------------- */
@@ -414,10 +358,12 @@ static int64_t share_deadline(const struct agent_share *s)
 
 static void share_heartbeat(struct agent_share *s, int64_t now)
 {
+    const int is_busy = s->listing != NULL && !s->listing->done;
+    const int64_t pause = is_busy || !s->armed ? HEARTBEAT_MS / 5 : HEARTBEAT_MS;
     struct agent_job *job;
 
     if (!TAILQ_EMPTY(&s->jobs) || s->broker->client_count == 0 ||
-        now < (s->down ? s->probe_at : s->asked_at + HEARTBEAT_MS))
+        now < (s->down ? s->probe_at : s->asked_at + pause))
         return;
     job = job_new(s, CCS_WIRE_PROBE);
     if (job != NULL)

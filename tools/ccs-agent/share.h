@@ -116,7 +116,11 @@ void agent_share_ask(struct agent_share *s, struct agent_client *c,
 void agent_share_cancel(struct agent_share *s, const struct agent_client *c, uint32_t id);
 void agent_share_forget(struct agent_share *s, const struct agent_client *c);
 void agent_share_due(struct agent_share *s, int64_t now);
-void agent_share_ready(struct agent_link *link, short revents);
+
+/* What the worker says to the job it was given; it has ended. */
+void agent_share_answered(struct agent_share *s, const struct ccs_wire_message *m,
+                          const uint8_t *octets, size_t len);
+void agent_share_worker_ended(struct agent_share *s);
 
 /* Answers with *reason in place of the store while it is down; 1 if it did. */
 int agent_share_rejects(struct agent_share *s, struct agent_client *c, uint32_t id);
@@ -148,6 +152,7 @@ void agent_link_started(struct agent_link *link, int32_t pid, int fd);
 void agent_link_drop(struct agent_link *link);   /* it has ended, or is to */
 void agent_link_steady(struct agent_link *link); /* it works: no pause before its successor */
 short agent_link_events(const struct agent_link *link);
+void agent_link_ready(struct agent_link *link, short revents);
 
 /* -- watch.c -- */
 
@@ -156,6 +161,7 @@ void agent_watch_ask(struct agent_share *s, struct agent_client *c,
 void agent_watch_message(struct agent_share *s, const struct ccs_wire_message *m,
                          const uint8_t *octets, size_t len);
 void agent_watch_lost(struct agent_share *s);
+void agent_watch_fail(struct agent_share *s, const struct ccs_error *err); /* those who wait */
 void agent_watch_due(struct agent_share *s, int64_t now);
 
 /* -- listing.c -- */

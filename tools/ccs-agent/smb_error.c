@@ -2,16 +2,29 @@
 #include "smb_error.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "error.h"
+
+/*
+ * A connection that ends in the middle of a logon gives the library an errno that could as well be
+ * the server's answer; only its words tell that there was none.
+ */
+static int is_cut_off(const struct agent_smb_fault *fault)
+{
+    return fault->reason != NULL && strstr(fault->reason, "transport connection") != NULL;
+}
 
 enum agent_smb_verdict agent_smb_judge(const struct agent_smb_fault *fault)
 {
     if (fault->plain || fault->held)
         return AGENT_SMB_STORE;
+    if (is_cut_off(fault))
+        return AGENT_SMB_RETRY;
     switch (fault->errnum) {
     case ECONNABORTED:
     case ECONNRESET:
+    case ENETRESET:
     case ENOTCONN:
     case EPIPE:
     case EIO:
@@ -42,7 +55,7 @@ enum agent_smb_verdict agent_smb_judge(const struct agent_smb_fault *fault)
 
 int agent_smb_is_refusal(const struct agent_smb_fault *fault)
 {
-    if (fault->held || fault->stage != AGENT_STAGE_LOGON)
+    if (fault->held || fault->stage != AGENT_STAGE_LOGON || is_cut_off(fault))
         return 0;
     switch (fault->errnum) {
     case ETIMEDOUT:

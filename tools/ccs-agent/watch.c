@@ -146,6 +146,17 @@ void agent_watch_message(struct agent_share *s, const struct ccs_wire_message *m
     }
 }
 
+void agent_watch_fail(struct agent_share *s, const struct ccs_error *err)
+{
+    struct agent_client *c;
+
+    LIST_FOREACH(c, &s->broker->clients, link)
+    {
+        if (c->share == s && c->watch == AGENT_WATCH_WAITING)
+            watch_refuse(c, err);
+    }
+}
+
 void agent_watch_lost(struct agent_share *s)
 {
     const int was_armed = s->armed;
