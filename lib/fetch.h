@@ -30,8 +30,8 @@ struct ccs_fetcher {
 
 struct ccs_fetch_job {
     const char *stem;
-    unsigned kinds; /* 1 << enum ccs_file_kind: files that there may be */
-    bool odd;       /* some may be in an odd spelling that the index knows */
+    unsigned kinds;                  /* 1 << enum ccs_file_kind: files that there may be */
+    bool odd;                        /* some may be in an odd spelling that the index knows */
     const struct ccs_cred *previous; /* in service now, or NULL */
     /* What its parts were made of, in their order; NULL where that is not known any more. */
     const struct ccs_pfx *previous_pfx[CCS_CRED_PARTS_MAX];

@@ -75,6 +75,7 @@ static size_t ask_cached(struct ccs_refresh *r, struct ccs_cached_file **out)
 struct glance {
     struct ccs_missing *missing; /* room for one more than cached */
     size_t missing_count;
+    size_t respelled; /* of them */
     size_t found;
     size_t total;
     unsigned unanswered;
@@ -113,12 +114,47 @@ static int is_lacking(const struct ccs_refresh *r, const char *stem)
     return 0;
 }
 
+/*
+ * Whether a file that is missing is there by another of its names; *answered is 0 if nothing can be
+ * said.
+ */
+static int is_respelled(struct ccs_refresh *r, const struct ccs_cached_file *c, int *answered)
+{
+    const uint64_t hash = ccs_index_hash(r->index, c->stem, strlen(c->stem));
+    char stem[CCS_STEM_SIZE];
+    char file[3][CCS_FILE_NAME_SIZE];
+    struct ccs_stamp stamp;
+    enum ccs_file_kind kind;
+    int unicode;
+    int rv = CCS_ENOTFOUND;
+
+    *answered = 1;
+    if (ccs_name_from_file(c->file, strlen(c->file), stem, &kind, &unicode) != CCS_OK)
+        return 0;
+    if (ccs_name_file(stem, kind, file[0]) != CCS_OK)
+        file[0][0] = '\0';
+    if (ccs_name_file_unicode(stem, kind, file[1]) != CCS_OK)
+        file[1][0] = '\0';
+    if (ccs_index_spelling(r->index, hash, kind, file[2], NULL) != CCS_OK)
+        file[2][0] = '\0';
+    for (size_t i = 0; i < CCS_ARRAY_LEN(file) && rv != CCS_OK && *answered; i++) {
+        if (file[i][0] == '\0' || strcmp(file[i], c->file) == 0)
+            continue;
+        ccs_refresh_enter_store(r, r->times.hang);
+        rv = ccs_store_stat(r->store, file[i], &stamp, NULL);
+        *answered = ccs_refresh_leave_store(r) && ccs_refresh_is_up(r);
+    }
+    return rv == CCS_OK;
+}
+
 /* 0 if nothing can be said because the store does not answer. */
 static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, struct glance *g)
 {
     const struct ccs_missing *before = find_missing(&r->look, c->file);
     struct ccs_missing *m = &g->missing[g->missing_count];
     struct ccs_stamp stamp;
+    int respelled = 0;
+    int answered = 1;
     int rv;
 
     ccs_refresh_enter_store(r, r->times.hang);
@@ -137,6 +173,10 @@ static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, str
         ccs_refresh_tell_changed(r, c->stem);
     }
     if (rv == CCS_ENOTFOUND)
+        respelled = is_respelled(r, c, &answered);
+    if (!answered)
+        return 0;
+    if (rv == CCS_ENOTFOUND && !respelled)
         ccs_indexer_absent(r, c->file);
     if (rv != CCS_ENOTFOUND && (rv != CCS_EUNAVAIL || before == NULL)) {
         g->found++;
@@ -146,6 +186,8 @@ static int glance_at(struct ccs_refresh *r, const struct ccs_cached_file *c, str
     memcpy(m->file, c->file, sizeof(m->file));
     /* Only looks that found it absent count: without an answer they begin anew. */
     m->since = rv == CCS_ENOTFOUND && before != NULL ? before->since : ccs_now_ms();
+    m->respelled = respelled;
+    g->respelled += (size_t)respelled;
     g->missing_count++;
     return 1;
 }
@@ -195,24 +237,26 @@ static void judge_missing(struct ccs_refresh *r, const struct glance *g)
 {
     struct ccs_looker *l = &r->look;
     const int homely = ccs_same_root(&l->root, &l->home);
-    const int suspect = ccs_suspect(g->total, g->missing_count, false) ||
-                        (g->missing_count > 0 &&
-                         ccs_suspect(g->total, g->missing_count, is_empty(r)));
+    const size_t missing = g->missing_count - g->respelled;
+    const int suspect = ccs_suspect(g->total, missing, false) ||
+                        (missing > 0 && ccs_suspect(g->total, missing, is_empty(r)));
     const int64_t now = ccs_now_ms();
     const int64_t wait = ccs_later(suspect || !homely ? r->times.stale : 0, r->times.apart);
     struct ccs_missing m;
+    int64_t apart;
     size_t kept = 0;
 
     warn_suspect(r, g, suspect, homely);
     l->due_missing = CCS_NEVER;
     for (size_t i = 0; i < l->missing_count; i++) {
         m = l->missing[i];
-        if (now - m.since >= wait && ccs_indexer_may_go(r, m.file)) {
+        apart = m.respelled ? r->times.apart : wait;
+        if (now - m.since >= apart && (m.respelled || ccs_indexer_may_go(r, m.file))) {
             tell_removed(r, m.stem);
             continue;
         }
         l->due_missing = ccs_earlier(l->due_missing,
-                                     ccs_later(m.since + wait, now + r->times.tick));
+                                     ccs_later(m.since + apart, now + r->times.tick));
         l->missing[kept++] = m;
     }
     l->missing_count = kept;
@@ -223,7 +267,7 @@ void ccs_glance(struct ccs_refresh *r, int all)
     struct ccs_looker *l = &r->look;
     const int64_t began = ccs_now_ms();
     struct ccs_cached_file *cached = NULL;
-    struct glance g = {NULL, 0, 0, 0, 0};
+    struct glance g = {NULL, 0, 0, 0, 0, 0};
     unsigned breaks;
     int ok = 1;
 

@@ -194,6 +194,13 @@ static void job_tell_locked(struct ccs_loader *loader, struct ccs_waiters *waite
     loader->ops.finish_locked(task, loaded, waiters, loader->ops.arg);
 }
 
+/* Nobody waits any more for what could not be begun, and nothing in service depends on it. */
+static bool is_unwanted(const struct ccs_job *job, const struct ccs_task *task)
+{
+    return TAILQ_EMPTY(&job->waiters) && !job->again && task->attempt == 0 &&
+           ((task->flags | job->task.flags) & (CCS_JOB_CHANGED | CCS_JOB_REMOVED)) == 0;
+}
+
 /* What becomes of a job that has run; returns whether anybody was told. */
 static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
                               const struct ccs_task *task, const struct ccs_loaded *loaded,
@@ -207,6 +214,10 @@ static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
         return false;
     if (!later || (task->attempt > 0 && !elsewhere))
         TAILQ_CONCAT(&waiters, &job->waiters, link);
+    if (elsewhere && later && is_unwanted(job, task)) {
+        job_free(loader, job);
+        return false;
+    }
     if (later) {
         job->task.flags |= task->flags;
         job->task.attempt += !elsewhere;

@@ -21,6 +21,7 @@ struct ccs_missing {
     char stem[CCS_STEM_SIZE];
     char file[CCS_FILE_NAME_SIZE];
     int64_t since;
+    int respelled; /* there is one that is only called otherwise */
 };
 
 /* What only the looker touches. */
