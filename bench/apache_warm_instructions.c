@@ -56,8 +56,7 @@ static double slope(struct ccs_apache *server, const char *title, const char *ke
 }
 
 /* With the name that is asked for, or mod_ssl alone would neither confirm it nor keep it. */
-#define HEAD                                                                                       \
-    "LogLevel error\n<VirtualHost @PORT1@>\nServerName h0.bench.example\nSSLEngine on\n"
+#define HEAD "LogLevel error\n<VirtualHost @PORT1@>\nServerName h0.bench.example\nSSLEngine on\n"
 
 static void prepare(struct ccs_bench *bench, struct ccs_apache *server, const char *name,
                     const char *conf, int stock)

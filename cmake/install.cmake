@@ -42,7 +42,7 @@ if(TARGET ccsctl)
   install(TARGETS ccsctl RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   install(FILES docs/man/ccsctl.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 endif()
-# Where libccs.so looks for it first: ../libexec from its own place.
+# Where libccs.so looks for it first, seen from its own place: lib/CMakeLists.txt.
 if(TARGET ccs-agent)
   install(TARGETS ccs-agent RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}")
   install(FILES docs/man/ccs-agent.8 DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")

@@ -210,6 +210,21 @@ int ccs_acquire_start_canonical(struct ccs *ccs, const char *name, size_t len, c
     return query_start(ccs, &q, done, arg, out, req);
 }
 
+/* Whoever gives no time at all has none left: it is not the store that was slow. */
+static void give_up_locked(struct ccs_request *r, bool at_once)
+{
+    if (at_once) {
+        ccs_answer_code(&r->answer, CCS_EBUSY,
+                        "the certificate is not in memory, and no further handshake may wait for "
+                        "it; it is being loaded for the next one");
+        ccs_count(r->ccs, CCS_COUNT_BUSY);
+    } else {
+        ccs_answer_code(&r->answer, CCS_ETIMEDOUT, "the store did not answer in time");
+        ccs_count(r->ccs, CCS_COUNT_TIMEOUTS);
+    }
+    request_unlink_locked(r);
+}
+
 int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
                 struct ccs_answer *out)
 {
@@ -241,9 +256,7 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
         while (!r->completed && ccs_now_ms() < r->deadline_ms)
             pthread_cond_timedwait(&cond, &ccs->lock, &until);
         if (!r->completed) {
-            ccs_answer_code(&r->answer, CCS_ETIMEDOUT, "the store did not answer in time");
-            ccs_count(ccs, CCS_COUNT_TIMEOUTS);
-            request_unlink_locked(r);
+            give_up_locked(r, timeout_ms == 0);
         }
         pthread_mutex_unlock(&ccs->lock);
         *out = r->answer;

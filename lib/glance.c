@@ -237,9 +237,9 @@ static void judge_missing(struct ccs_refresh *r, const struct glance *g)
 {
     struct ccs_looker *l = &r->look;
     const int homely = ccs_same_root(&l->root, &l->home);
-    const size_t missing = g->missing_count - g->respelled;
-    const int suspect = ccs_suspect(g->total, missing, false) ||
-                        (missing > 0 && ccs_suspect(g->total, missing, is_empty(r)));
+    const int suspect = ccs_suspect(g->total, g->missing_count, false) ||
+                        (g->missing_count > 0 &&
+                         ccs_suspect(g->total, g->missing_count, is_empty(r)));
     const int64_t now = ccs_now_ms();
     const int64_t wait = ccs_later(suspect || !homely ? r->times.stale : 0, r->times.apart);
     struct ccs_missing m;
@@ -308,6 +308,7 @@ void ccs_glance(struct ccs_refresh *r, int all)
     l->missing = g.missing;
     l->missing_count = g.missing_count;
     g.missing = NULL;
+    g.missing_count -= g.respelled;
     judge_missing(r, &g);
 out:
     free(g.missing);

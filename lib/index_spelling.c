@@ -249,8 +249,14 @@ int ccs_index_spelling(struct ccs_index *index, uint64_t hash, enum ccs_file_kin
 {
     const struct record *best = NULL;
     const struct record *r;
+    struct ccs_index_status status;
     int rv = CCS_ENOTFOUND;
 
+    /* Most stores have none, and a listing that is under way keeps whoever wants the lock waiting.
+     * A name that says it has one says so only after it was counted. */
+    ccs_index_status(index, &status);
+    if (status.odd == 0)
+        return CCS_ENOTFOUND;
     if (ccs_index_table_lock(index) != CCS_OK)
         return CCS_ENOTFOUND;
     for (uint32_t at = *bucket_of(index, hash); at != END; at = r->next) {

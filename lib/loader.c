@@ -10,8 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define BUCKETS     1024
-#define LOADER_NICE 10
+#define BUCKETS 1024
 
 enum job_state { JOB_QUEUED, JOB_DELAYED, JOB_RUNNING };
 
@@ -245,7 +244,7 @@ static void *loader_main(void *arg)
     pthread_setname_np(pthread_self(), "ccs-loader");
     /* On Linux this is the thread's own nice value; decoding without it would only be less polite.
      */
-    (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOADER_NICE);
+    (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), CCS_LOADER_NICE);
 
     pthread_mutex_lock(loader->lock);
     while ((job = job_take_locked(loader)) != NULL) {

@@ -67,6 +67,7 @@ struct ccs_loader_ops {
 struct ccs_loader;
 
 #define CCS_LOADER_STUCK_MAX 8
+#define CCS_LOADER_NICE      10
 
 /*
  * threads: how many work at once; max_jobs: most jobs known at once; stuck_ms: a load that takes

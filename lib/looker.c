@@ -5,8 +5,12 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "loader.h"
 
 #define RECENT_MS 60000
 
@@ -353,6 +357,9 @@ void *ccs_looker_main(void *arg)
     struct ccs_refresh *r = arg;
     int abandoned;
 
+    /* Like the loaders: or it would take the processor from them, for which handshakes wait, as
+     * long as a listing lasts. */
+    (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), CCS_LOADER_NICE);
     while (!ccs_refresh_is_stopping(r)) {
         run_due(r);
         if (!ccs_refresh_is_stopping(r))

@@ -310,14 +310,10 @@ static const struct mount *mount_of(const struct table *table, const char *path)
 
 static int join(char *out, const char *point, const char *rest)
 {
-    const size_t point_len = strcmp(point, "/") == 0 && rest[0] != '\0' ? 0 : strlen(point);
-    const size_t rest_len = strlen(rest);
+    const int separate = rest[0] != '\0' && strcmp(point, "/") != 0;
+    const int n = snprintf(out, CCS_MOUNTS_PATH_SIZE, "%s%s%s", point, separate ? "/" : "", rest);
 
-    if (point_len + 1 + rest_len >= CCS_MOUNTS_PATH_SIZE)
-        return 0;
-    snprintf(out, CCS_MOUNTS_PATH_SIZE, "%.*s%s%s", (int)point_len, point, rest_len > 0 ? "/" : "",
-             rest);
-    return 1;
+    return n > 0 && n < CCS_MOUNTS_PATH_SIZE;
 }
 
 static int find(const struct table *table, const struct ccs_unc *unc, char *out)

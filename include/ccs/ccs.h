@@ -270,8 +270,9 @@ struct ccs_answer {
 int ccs_lookup(struct ccs *ccs, const char *name, size_t len, struct ccs_answer *out);
 
 /*
- * The same, loading what is missing: waits at most timeout_ms (negative: the setting `wait`).
- * CCS_OK: out->cred is a new reference. Never CCS_PENDING. Not for event loops.
+ * The same, loading what is missing: waits at most timeout_ms (negative: the setting `wait`; 0: not
+ * at all, what is missing is loaded for the next one and the answer is CCS_EBUSY). CCS_OK:
+ * out->cred is a new reference. Never CCS_PENDING. Not for event loops.
  */
 int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
                 struct ccs_answer *out);
@@ -313,7 +314,7 @@ struct ccs_stats {
     uint64_t loads;       /* names loaded or reloaded with success */
     uint64_t load_errors; /* loads that failed, missing files not counted */
     uint64_t timeouts;    /* requests that gave up waiting */
-    uint64_t busy;        /* requests turned away by a full queue */
+    uint64_t busy;        /* requests turned away because no further one may wait */
     uint64_t store_reads; /* files read from the store */
     uint64_t decodes;     /* PKCS#12 files decoded */
     uint64_t evictions;   /* credentials dropped to make room */

@@ -11,38 +11,41 @@ APLOG_USE_MODULE(ccs);
 
 /* -- one connection ------------------------------------------------------------------------ */
 
-#define SERVED_KEY "mod_ccs_served"
-
-static apr_status_t served_cleanup(void *data)
+static apr_status_t connection_cleanup(void *data)
 {
-    struct mod_ccs_served *served = data;
+    struct mod_ccs_connection *connection = data;
 
-    ccs_cred_unref(served->cred);
-    served->cred = NULL;
+    ccs_cred_unref(connection->served.cred);
+    connection->served.cred = NULL;
     return APR_SUCCESS;
+}
+
+struct mod_ccs_connection *mod_ccs_connection(conn_rec *c)
+{
+    struct mod_ccs_connection *connection = mod_ccs_connection_of(c);
+
+    if (connection != NULL)
+        return connection;
+    connection = apr_pcalloc(c->pool, sizeof(*connection));
+    ap_set_module_config(c->conn_config, &ccs_module, connection);
+    apr_pool_cleanup_register(c->pool, connection, connection_cleanup, apr_pool_cleanup_null);
+    return connection;
 }
 
 const struct mod_ccs_served *mod_ccs_served(const conn_rec *c)
 {
-    void *data = NULL;
+    const struct mod_ccs_connection *connection;
 
-    if (c->master != NULL)
-        c = c->master;
-    apr_pool_userdata_get(&data, SERVED_KEY, c->pool);
-    return data;
+    connection = mod_ccs_connection_of(c->master != NULL ? c->master : c);
+    return connection != NULL && connection->served.result != CCS_RESULT_NONE ? &connection->served
+                                                                              : NULL;
 }
 
 static void on_served(SSL *ssl, const struct ccs_answer *answer, void *arg)
 {
-    conn_rec *c = SSL_get_app_data(ssl);
-    struct mod_ccs_served *served = (struct mod_ccs_served *)(uintptr_t)mod_ccs_served(c);
+    struct mod_ccs_served *served = &mod_ccs_connection(SSL_get_app_data(ssl))->served;
 
     (void)arg;
-    if (served == NULL) {
-        served = apr_pcalloc(c->pool, sizeof(*served));
-        apr_pool_userdata_setn(served, SERVED_KEY, NULL, c->pool);
-        apr_pool_cleanup_register(c->pool, served, served_cleanup, apr_pool_cleanup_null);
-    }
     served->result = answer->result;
     if (served->cred == answer->cred)
         return;
@@ -62,16 +65,15 @@ static void on_rejected(SSL *ssl, const struct ccs_answer *answer, void *arg)
                    answer->error.text[0] ? answer->error.text : ccs_strerror(answer->code));
 }
 
-static int acquire_now(struct ccs *ccs, const char *name, size_t len, struct ccs_answer *out)
+/* A connection that is being closed runs its handshake once more. */
+static int nobody_waits(struct ccs_answer *out)
 {
-    if (ccs_acquire(ccs, name, len, 0, out) != CCS_ETIMEDOUT)
-        return out->code;
-    out->code = out->error.code = CCS_EBUSY;
-    apr_cpystrn(out->error.text,
-                "the certificate is not in memory yet, and no further thread of this process may "
-                "wait for it",
-                sizeof(out->error.text));
-    return CCS_EBUSY;
+    out->code = out->error.code = CCS_ECANCELED;
+    out->error.sys_errno = 0;
+    out->result = CCS_RESULT_NONE;
+    out->cred = NULL;
+    apr_cpystrn(out->error.text, "the client has gone", sizeof(out->error.text));
+    return CCS_ECANCELED;
 }
 
 static int on_acquire(SSL *ssl, struct ccs *ccs, const char *name, size_t len,
@@ -86,9 +88,10 @@ static int on_acquire(SSL *ssl, struct ccs *ccs, const char *name, size_t len,
     rv = ccs_lookup(ccs, name, len, out);
     if (rv != CCS_PENDING)
         return rv;
-    /* A connection that is being closed runs its handshake once more, for nobody. */
-    if (c->aborted || !mod_ccs_wait_begin())
-        return acquire_now(ccs, name, len, out);
+    if (c->aborted)
+        return nobody_waits(out);
+    if (!mod_ccs_wait_begin())
+        return ccs_acquire(ccs, name, len, 0, out);
     rv = ccs_acquire(ccs, name, len, -1, out);
     mod_ccs_wait_end();
     return rv;

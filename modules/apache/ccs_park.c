@@ -41,8 +41,8 @@ enum state {
 };
 
 /* What is in the lock's care: state, gone, answer until STATE_READY, the queue and refs. */
-struct parked {
-    STAILQ_ENTRY(parked) link;
+struct mod_ccs_parked {
+    STAILQ_ENTRY(mod_ccs_parked) link;
     unsigned refs;
     enum state state;
     int queued;
@@ -63,14 +63,14 @@ static struct {
     int wake; /* eventfd */
     pthread_t thread;
     pthread_mutex_t lock;
-    STAILQ_HEAD(, parked) queue;
+    STAILQ_HEAD(, mod_ccs_parked) queue;
     struct pollfd *polls; /* wake, then the instances */
     int poll_count;
 } park = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* -- the waiting --------------------------------------------------------------------------- */
 
-static void parked_unref(struct parked *p)
+static void parked_unref(struct mod_ccs_parked *p)
 {
     int last;
 
@@ -83,14 +83,14 @@ static void parked_unref(struct parked *p)
     free(p);
 }
 
-static void set_low_water(struct parked *p, int octets)
+static void set_low_water(struct mod_ccs_parked *p, int octets)
 {
     if (p->low_water != octets &&
         setsockopt(p->fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof(octets)) == 0)
         p->low_water = octets;
 }
 
-static void enqueue_locked(struct parked *p)
+static void enqueue_locked(struct mod_ccs_parked *p)
 {
     uint64_t one = 1;
 
@@ -105,7 +105,7 @@ static void enqueue_locked(struct parked *p)
 }
 
 /* Takes the answer's reference. */
-static void finish(struct parked *p, const struct ccs_answer *answer)
+static void finish(struct mod_ccs_parked *p, const struct ccs_answer *answer)
 {
     int gone;
 
@@ -124,7 +124,7 @@ static void finish(struct parked *p, const struct ccs_answer *answer)
 static void on_done(const struct ccs_answer *borrowed, void *arg)
 {
     struct ccs_answer answer = *borrowed;
-    struct parked *p = arg;
+    struct mod_ccs_parked *p = arg;
 
     p->request = NULL;
     answer.cred = borrowed->cred != NULL ? ccs_cred_ref(borrowed->cred) : NULL;
@@ -133,7 +133,7 @@ static void on_done(const struct ccs_answer *borrowed, void *arg)
 }
 
 /* A connection that has come, or one that has gone. The queue's reference is the caller's. */
-static void handle(struct parked *p, int gone)
+static void handle(struct mod_ccs_parked *p, int gone)
 {
     struct ccs_answer answer = {.code = CCS_OK};
 
@@ -157,7 +157,7 @@ static void handle(struct parked *p, int gone)
 static void handle_queue(void)
 {
     for (;;) {
-        struct parked *p;
+        struct mod_ccs_parked *p;
         int gone = 0;
 
         pthread_mutex_lock(&park.lock);
@@ -246,12 +246,14 @@ void mod_ccs_park_stop(void)
 
 /* -- the connection ------------------------------------------------------------------------ */
 
-static struct parked *parked_of(const conn_rec *c)
+static struct mod_ccs_parked *parked_of(const conn_rec *c)
 {
-    return ap_get_module_config(c->conn_config, &ccs_module);
+    const struct mod_ccs_connection *connection = mod_ccs_connection_of(c);
+
+    return connection != NULL ? connection->parked : NULL;
 }
 
-static enum state state_of(const struct parked *p)
+static enum state state_of(const struct mod_ccs_parked *p)
 {
     enum state state;
 
@@ -262,7 +264,7 @@ static enum state state_of(const struct parked *p)
 }
 
 /* The socket is about to be closed: nobody may touch it any more. */
-static void leave(struct parked *p)
+static void leave(struct mod_ccs_parked *p)
 {
     pthread_mutex_lock(&park.lock);
     if (!p->gone && p->state == STATE_WAITING)
@@ -284,7 +286,7 @@ static apr_status_t parked_cleanup(void *data)
  */
 static int pre_close(conn_rec *c)
 {
-    struct parked *p = parked_of(c);
+    struct mod_ccs_parked *p = parked_of(c);
 
     if (p == NULL)
         return DECLINED;
@@ -342,60 +344,8 @@ static struct mod_ccs_conf *choose(conn_rec *c, const char *name)
 
 /*
  * The MPM counts a connection only when a thread takes it, so that a process which ends, as after
- * MaxConnectionsPerChild of them, may wait for sockets no more by then. A thread it waits for.
- */
-static int process_ends(void)
-{
-    int state = AP_MPMQ_RUNNING;
-
-    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
-}
-
-/* NULL: not a connection that may have to wait. */
-static struct parked *begin(conn_rec *c)
-{
-    apr_socket_t *socket = ap_get_conn_socket(c);
-    apr_os_sock_t fd;
-    struct parked *p;
-
-    if (c->keepalives > 0 || c->master != NULL || c->outgoing || c->cs == NULL || socket == NULL ||
-        apr_os_sock_get(&fd, socket) != APR_SUCCESS || !ap_ssl_conn_is_ssl(c) ||
-        choose(c, NULL)->site == NULL || process_ends())
-        return NULL;
-    p = calloc(1, sizeof(*p));
-    if (p == NULL)
-        return NULL;
-    p->refs = 1;
-    p->fd = fd;
-    p->low_water = 1;
-    ap_set_module_config(c->conn_config, &ccs_module, p);
-    apr_pool_pre_cleanup_register(c->pool, p, parked_cleanup);
-    return p;
-}
-
-static int over(struct parked *p)
-{
-    set_low_water(p, 1);
-    p->state = STATE_OVER;
-    return DECLINED;
-}
-
-static int wait_for(conn_rec *c, struct parked *p, int octets)
-{
-    set_low_water(p, octets);
-    c->cs->state = CONN_STATE_ASYNC_WAITIO;
-    c->cs->sense = CONN_SENSE_WANT_READ;
-    return OK;
-}
-
-static int client_left(const struct parked *p)
-{
-    struct pollfd poll_fd = {.fd = p->fd, .events = POLLRDHUP};
-
-    return poll(&poll_fd, 1, 0) == 1;
-}
-
-/* A process that is about to end, by MaxConnectionsPerChild or a restart, drops what is parked now.
+ * MaxConnectionsPerChild of them or by a restart, may wait for sockets no more by then, and drops
+ * what is parked. For a thread it waits.
  */
 static int is_ending(void)
 {
@@ -404,8 +354,52 @@ static int is_ending(void)
     return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
 }
 
+/* NULL: not a connection that may have to wait. */
+static struct mod_ccs_parked *begin(conn_rec *c)
+{
+    apr_socket_t *socket = ap_get_conn_socket(c);
+    apr_os_sock_t fd;
+    struct mod_ccs_parked *p;
+
+    if (c->keepalives > 0 || c->master != NULL || c->outgoing || c->cs == NULL || socket == NULL ||
+        apr_os_sock_get(&fd, socket) != APR_SUCCESS || !ap_ssl_conn_is_ssl(c) ||
+        choose(c, NULL)->site == NULL || is_ending())
+        return NULL;
+    p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return NULL;
+    p->refs = 1;
+    p->fd = fd;
+    p->low_water = 1;
+    mod_ccs_connection(c)->parked = p;
+    apr_pool_pre_cleanup_register(c->pool, p, parked_cleanup);
+    return p;
+}
+
+static int over(struct mod_ccs_parked *p)
+{
+    set_low_water(p, 1);
+    p->state = STATE_OVER;
+    return DECLINED;
+}
+
+static int wait_for(conn_rec *c, struct mod_ccs_parked *p, int octets)
+{
+    set_low_water(p, octets);
+    c->cs->state = CONN_STATE_ASYNC_WAITIO;
+    c->cs->sense = CONN_SENSE_WANT_READ;
+    return OK;
+}
+
+static int client_left(const struct mod_ccs_parked *p)
+{
+    struct pollfd poll_fd = {.fd = p->fd, .events = POLLRDHUP};
+
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
 /* The name is known: mod_ssl goes on at once, unless the store has to be asked. */
-static int ask(conn_rec *c, struct parked *p)
+static int ask(conn_rec *c, struct mod_ccs_parked *p)
 {
     struct mod_ccs_conf *conf = choose(c, p->len > 0 ? p->name : "");
     const char *name;
@@ -436,7 +430,7 @@ static int ask(conn_rec *c, struct parked *p)
     return OK;
 }
 
-static int read_hello(conn_rec *c, struct parked *p)
+static int read_hello(conn_rec *c, struct mod_ccs_parked *p)
 {
     unsigned char buf[HELLO_SIZE];
     ssize_t n = recv(p->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
@@ -456,7 +450,7 @@ static int read_hello(conn_rec *c, struct parked *p)
 }
 
 /* The MPM has found a connection readable that waits. */
-static int look_again(conn_rec *c, struct parked *p)
+static int look_again(conn_rec *c, struct mod_ccs_parked *p)
 {
     /* The answer may come at this moment, so the socket is left as it is. */
     if (!client_left(p) && ++p->spurious < SPURIOUS_MAX) {
@@ -473,14 +467,14 @@ static int look_again(conn_rec *c, struct parked *p)
 
 static int process_connection(conn_rec *c)
 {
-    struct parked *p = parked_of(c);
+    struct mod_ccs_parked *p = parked_of(c);
 
-    if (!park.running || (p == NULL && is_ending()))
+    if (!park.running)
         return DECLINED;
-    if (p == NULL)
+    if (p == NULL) {
         p = begin(c);
-    if (p == NULL)
-        return DECLINED;
+        return p != NULL ? read_hello(c, p) : DECLINED;
+    }
     switch (state_of(p)) {
     case STATE_HELLO:
         return read_hello(c, p);
@@ -497,7 +491,7 @@ static int process_connection(conn_rec *c)
 int mod_ccs_park_answer(const conn_rec *c, const struct ccs *ccs, const char *name, size_t len,
                         struct ccs_answer *out)
 {
-    const struct parked *p = parked_of(c);
+    const struct mod_ccs_parked *p = parked_of(c);
     size_t own;
 
     if (p == NULL || p->ccs != ccs || state_of(p) != STATE_OVER)

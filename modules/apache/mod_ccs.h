@@ -117,12 +117,29 @@ void mod_ccs_placeholders_end(void);
 
 void mod_ccs_handshake_hooks(apr_pool_t *pool);
 
-/* What a connection was served with; NULL: nothing from a store. Of the client's own one. */
+/* What a connection was served with. */
 struct mod_ccs_served {
     enum ccs_result result;
     struct ccs_cred *cred; /* NULL with CCS_RESULT_FALLBACK */
 };
+
+/* NULL: nothing from a store. Of the client's own connection. */
 const struct mod_ccs_served *mod_ccs_served(const conn_rec *c);
+
+struct mod_ccs_parked;
+
+/* What the module keeps of a connection that a client has made. */
+struct mod_ccs_connection {
+    struct mod_ccs_served served; /* nothing while the result is CCS_RESULT_NONE */
+    struct mod_ccs_parked *parked;
+};
+
+/* Borrowed from c; the first one is NULL as long as nothing is kept. */
+static inline struct mod_ccs_connection *mod_ccs_connection_of(const conn_rec *c)
+{
+    return ap_get_module_config(c->conn_config, &ccs_module);
+}
+struct mod_ccs_connection *mod_ccs_connection(conn_rec *c);
 
 /* -- ccs_process.c: the processes that serve -------------------------------------------------- */
 

@@ -213,7 +213,9 @@ static void start_as_orphan(struct ccs_share *share)
     const char *const tool[] = {"/bin/sh", "-c",
                                 "\"$@\" & until [ -s \"$0/pid\" ]; do sleep 0.05; done",
                                 farm->tmp.path, NULL};
-    struct ccs_nginx_spec spec = {.tool = tool};
+    /* What a sanitizer needs has to come through to the next generation. */
+    struct ccs_nginx_spec spec = {.tool = tool,
+                                  .top = "env LD_PRELOAD; env ASAN_OPTIONS; env UBSAN_OPTIONS;\n"};
 
     spec.http = ccs_share_conf(share, NULL, QUIET);
     ccs_nginx_prepare(&farm->nginx, farm->tmp.path, &spec);
@@ -321,7 +323,7 @@ static void confined(void **state)
     struct ccs_farm *farm = share->farm;
     pid_t family[CCS_SHARE_PIDS];
     char dir[40], *status, *environ_text, *cmdline, a[65];
-    size_t count;
+    size_t count, looked = 0;
 
     ccs_farm_put(farm, "a.test.pfx", "a.test", a);
     ccs_share_start_run(share, QUIET);
@@ -333,18 +335,20 @@ static void confined(void **state)
         status = ccs_tmp_read(dir, "status", NULL);
         environ_text = ccs_tmp_read(dir, "environ", NULL);
         cmdline = ccs_tmp_read(dir, "cmdline", NULL);
-        assert_non_null(status);
-        assert_non_null(strstr(status, "\nNoNewPrivs:\t1\n"));
-        if (geteuid() == 0) {
+        looked += status != NULL;
+        if (status != NULL) /* whoever lists ends when it is done */
+            assert_non_null(strstr(status, "\nNoNewPrivs:\t1\n"));
+        if (status != NULL && geteuid() == 0) {
             assert_non_null(strstr(status, "\nUid:\t65534\t65534\t65534\t65534\n"));
             assert_non_null(strstr(status, "\nCapEff:\t0000000000000000\n"));
-            assert_non_null(environ_text);
         }
-        assert_true(cmdline == NULL || strncmp(cmdline, "ccs-", 4) == 0);
+        assert_true(cmdline == NULL || cmdline[0] == '\0' || strncmp(cmdline, "ccs-", 4) == 0);
+        assert_true(environ_text == NULL || strstr(environ_text, "CCS") == NULL);
         free(status);
         free(environ_text);
         free(cmdline);
     }
+    assert_true(looked > 2);
 }
 
 int main(void)

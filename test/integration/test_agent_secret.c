@@ -11,6 +11,7 @@
 #include "process.h"
 
 #define CHUNK     (1u << 20)
+#define RANGE_MAX (1ul << 30) /* what a sanitizer keeps for itself is larger */
 #define PROCESSES 32
 
 /* How often a process has the text in a piece of its memory; -1 if it cannot be read. */
@@ -59,7 +60,8 @@ static int count_in_memory(pid_t pid, const char *text)
     assert_non_null(maps);
     while ((line = strsep(&rest, "\n")) != NULL) {
         if (sscanf(line, "%lx-%lx %4s", &start, &end, access) == 3 && access[0] == 'r' &&
-            strstr(line, "[vvar") == NULL && strstr(line, "[vsyscall]") == NULL)
+            end - start <= RANGE_MAX && strstr(line, "[vvar") == NULL &&
+            strstr(line, "[vsyscall]") == NULL)
             count += count_in_range(mem, start, end, text);
     }
     free(maps);

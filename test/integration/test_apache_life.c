@@ -14,8 +14,45 @@
 
 #define HOSTS    6
 #define CHILDREN 2
+#define MPMS     3
 
 /* -- what was loaded stays ----------------------------------------------------------------- */
+
+/* One server of each MPM: most of what these tests do is waiting, which goes on side by side. */
+struct trio {
+    struct ccs_farm *farms[MPMS];
+    char fingerprints[MPMS][HOSTS][65];
+};
+
+static int trio_setup(void **state)
+{
+    struct trio *trio = calloc(1, sizeof(*trio));
+    void *farm;
+
+    assert_non_null(trio);
+    *state = trio;
+    for (int i = 0; i < MPMS; i++) {
+        if (ccs_farm_setup(&farm) != 0) {
+            return -1;
+        }
+        trio->farms[i] = farm;
+    }
+    return 0;
+}
+
+static int trio_teardown(void **state)
+{
+    struct trio *trio = *state;
+    int bad = 0;
+
+    for (int i = 0; i < MPMS; i++) {
+        void *farm = trio->farms[i];
+
+        bad |= farm != NULL ? ccs_farm_teardown(&farm) : 0;
+    }
+    free(trio);
+    return bad;
+}
 
 static void put_hosts(struct ccs_farm *farm, char fingerprints[HOSTS][65])
 {
@@ -68,56 +105,73 @@ static int child_was_replaced(void *arg)
     return n >= CHILDREN;
 }
 
-static void kill_child(struct ccs_farm *farm, size_t which)
+static pid_t kill_child(struct ccs_farm *farm, size_t which)
 {
-    struct replaced r = {.farm = farm};
     pid_t pids[CCS_APACHE_CHILDREN];
     size_t n = ccs_apache_children(&farm->apache, pids);
 
     assert_true(n > 0);
-    r.dead = pids[which % n];
-    assert_int_equal(kill(r.dead, SIGKILL), 0);
-    assert_true(ccs_wait_until(child_was_replaced, &r, 0));
+    assert_int_equal(kill(pids[which % n], SIGKILL), 0);
+    return pids[which % n];
+}
+
+static void run_trio(struct trio *trio, const char *conf)
+{
+    for (int i = 0; i < MPMS; i++) {
+        struct ccs_farm *farm = trio->farms[i];
+        const struct ccs_apache_spec spec = {
+            .conf = conf, .mpm = (enum ccs_apache_mpm)i, .children = CHILDREN, .threads = 3};
+
+        put_hosts(farm, trio->fingerprints[i]);
+        ccs_apache_run(&farm->apache, farm->tmp.path, &spec);
+    }
+}
+
+static void ask_trio(struct trio *trio, int times, const char *after)
+{
+    for (int i = 0; i < MPMS; i++) {
+        print_message("%s: ", ccs_apache_farm_mpm((enum ccs_apache_mpm)i));
+        ask_all(trio->farms[i], trio->fingerprints[i], times);
+        expect_one_load_each(trio->farms[i], after);
+    }
 }
 
 static void each_mpm_stays_warm(void **state)
 {
-    struct ccs_farm *farm = *state;
-    char fingerprints[HOSTS][65];
-    int mpm;
-    size_t i;
+    struct trio *trio = *state;
+    struct replaced replaced[MPMS];
+    int i, which;
 
-    put_hosts(farm, fingerprints);
-    for (mpm = CCS_APACHE_EVENT; mpm <= CCS_APACHE_PREFORK; mpm++) {
-        struct ccs_apache_spec spec = {.conf = CCS_APACHE_WITH("CCSRefresh 1h\n"),
-                                       .mpm = (enum ccs_apache_mpm)mpm,
-                                       .children = CHILDREN,
-                                       .threads = 3};
-
-        print_message("%s\n", ccs_apache_farm_mpm(spec.mpm));
-        ccs_apache_run(&farm->apache, farm->tmp.path, &spec);
-        ask_all(farm, fingerprints, 3);
-        expect_one_load_each(farm, "at first");
-        ccs_apache_graceful(&farm->apache);
-        ask_all(farm, fingerprints, 2);
-        expect_one_load_each(farm, "after a graceful restart");
-        for (i = 0; i < CHILDREN; i++) {
-            kill_child(farm, i);
-            ask_all(farm, fingerprints, 2);
+    run_trio(trio, CCS_APACHE_WITH("CCSRefresh 1h\n"));
+    ask_trio(trio, 3, "at first");
+    for (i = 0; i < MPMS; i++) {
+        ccs_apache_graceful(&trio->farms[i]->apache);
+    }
+    ask_trio(trio, 2, "after a graceful restart");
+    for (which = 0; which < CHILDREN; which++) {
+        for (i = 0; i < MPMS; i++) {
+            replaced[i].farm = trio->farms[i];
+            replaced[i].dead = kill_child(trio->farms[i], (size_t)which);
         }
-        expect_one_load_each(farm, "after both children were killed");
-        /* Whoever looked after the store is dead now: another one has to. */
-        ccs_farm_put(farm, "h1.test.pfx", "h1.test", fingerprints[1]);
+        for (i = 0; i < MPMS; i++) {
+            assert_true(ccs_wait_until(child_was_replaced, &replaced[i], 0));
+        }
+        ask_trio(trio, 2, "after a child was killed");
+    }
+    /* Whoever looked after the store is dead now: another one has to. */
+    for (i = 0; i < MPMS; i++) {
+        ccs_farm_put(trio->farms[i], "h1.test.pfx", "h1.test", trio->fingerprints[i][1]);
+    }
+    for (i = 0; i < MPMS; i++) {
         print_message("renewed: served after %.0f ms\n",
-                      ccs_farm_wait_served(farm, "h1.test", fingerprints[1]));
+                      ccs_farm_wait_served(trio->farms[i], "h1.test", trio->fingerprints[i][1]));
         /* The teardown would take the deaths for crashes. */
-        ccs_tmp_print(farm->tmp.path, "error.log", "");
-        assert_int_equal(ccs_apache_stop(&farm->apache), 0);
+        ccs_tmp_print(trio->farms[i]->tmp.path, "error.log", "");
     }
 }
 
 struct first {
-    struct ccs_farm *farm;
+    const struct ccs_farm *farm;
     pid_t pids[CCS_APACHE_CHILDREN];
     size_t count;
 };
@@ -142,27 +196,20 @@ static int one_is_gone(void *arg)
 /* Children that end after a few connections, as many servers are told to have them. */
 static void each_mpm_recycles(void **state)
 {
-    struct ccs_farm *farm = *state;
-    struct first first = {.farm = farm};
-    char fingerprints[HOSTS][65];
-    int mpm;
+    struct trio *trio = *state;
+    struct first first[MPMS];
+    int i;
 
-    put_hosts(farm, fingerprints);
-    for (mpm = CCS_APACHE_EVENT; mpm <= CCS_APACHE_PREFORK; mpm++) {
-        struct ccs_apache_spec spec = {
-            .conf = CCS_APACHE_WITH("CCSRefresh 1h\nMaxConnectionsPerChild 4\n"),
-            .mpm = (enum ccs_apache_mpm)mpm,
-            .children = CHILDREN,
-            .threads = 3};
-
-        print_message("%s\n", ccs_apache_farm_mpm(spec.mpm));
-        ccs_apache_run(&farm->apache, farm->tmp.path, &spec);
-        first.count = ccs_apache_children(&farm->apache, first.pids);
-        ask_all(farm, fingerprints, 3);
-        assert_true(ccs_wait_until(one_is_gone, &first, 0));
-        expect_one_load_each(farm, "after children were recycled");
-        assert_int_equal(ccs_apache_stop(&farm->apache), 0);
+    run_trio(trio, CCS_APACHE_WITH("CCSRefresh 1h\nMaxConnectionsPerChild 4\n"));
+    for (i = 0; i < MPMS; i++) {
+        first[i].farm = trio->farms[i];
+        first[i].count = ccs_apache_children(&trio->farms[i]->apache, first[i].pids);
     }
+    ask_trio(trio, 3, "at first");
+    for (i = 0; i < MPMS; i++) {
+        assert_true(ccs_wait_until(one_is_gone, &first[i], 0));
+    }
+    ask_trio(trio, 1, "after children were recycled");
 }
 
 /* -- restarts that go wrong ---------------------------------------------------------------- */
@@ -368,10 +415,14 @@ static void one_process(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CCS_FARM_TEST(each_mpm_stays_warm),         CCS_FARM_TEST(each_mpm_recycles),
-        CCS_FARM_TEST(passwords_become_unreadable), CCS_FARM_TEST(bad_values),
-        CCS_FARM_TEST(store_and_settings_change),   CCS_FARM_TEST(module_comes_and_goes),
-        CCS_FARM_TEST(threads_and_signals),         CCS_FARM_TEST(one_process),
+        cmocka_unit_test_setup_teardown(each_mpm_stays_warm, trio_setup, trio_teardown),
+        cmocka_unit_test_setup_teardown(each_mpm_recycles, trio_setup, trio_teardown),
+        CCS_FARM_TEST(passwords_become_unreadable),
+        CCS_FARM_TEST(bad_values),
+        CCS_FARM_TEST(store_and_settings_change),
+        CCS_FARM_TEST(module_comes_and_goes),
+        CCS_FARM_TEST(threads_and_signals),
+        CCS_FARM_TEST(one_process),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

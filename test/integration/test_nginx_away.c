@@ -145,8 +145,6 @@ static void unmounted_and_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CCS_FARM_TEST(tenth_of_the_files_gone),
-        CCS_FARM_TEST(tenth_of_the_files_gone_on_a_share),
         MOUNT_TEST(unmounted),
         MOUNT_TEST(unmounted_share),
         MOUNT_TEST(unmounted_and_lost),

@@ -246,77 +246,6 @@ static void replaced_by_rename_on_a_coarse_share(void **state)
     rewrite(*state, SHARE " coarse", OFTEN, 0);
 }
 
-/* -- spellings ----------------------------------------------------------------------------- */
-
-#define UNICODE "b\xc3\xbc\x63her.test.pfx"
-#define ALABEL  "xn--bcher-kva.test"
-
-static void respell(struct ccs_farm *farm, const char *from, const char *to)
-{
-    char old_path[512], new_path[512];
-
-    ccs_tmp_join(old_path, sizeof(old_path), farm->store, from);
-    ccs_tmp_join(new_path, sizeof(new_path), farm->store, to);
-    assert_int_equal(rename(old_path, new_path), 0);
-}
-
-static void await_spelled(struct ccs_farm *farm, const char *name, const char *fingerprint)
-{
-    print_message("%s served after %.0f ms\n", name, ccs_farm_wait_served(farm, name, fingerprint));
-}
-
-static void spell(struct ccs_farm *farm, const char *share, const char *http)
-{
-    char a[65], b[65], again[65];
-
-    ccs_farm_put(farm, "A.Test.PFX", "a.test", a);
-    ccs_farm_put(farm, UNICODE, ALABEL, b);
-    run(farm, share, http);
-    ccs_farm_expect_name(farm, "a.test", "LOADED A.Test.PFX", a);
-    await_spelled(farm, ALABEL, b);
-    /* The same host all the time, however it is called, and what changes is found. */
-    respell(farm, "A.Test.PFX", "a.TEST.pfx");
-    ccs_farm_put(farm, "a.TEST.pfx", "a.test", again);
-    await_spelled(farm, "a.test", again);
-    respell(farm, "a.TEST.pfx", "a.test.pfx");
-    ccs_farm_put(farm, "a.test.pfx", "a.test", again);
-    await_spelled(farm, "a.test", again);
-    /* One that nobody has asked for, renamed before the first one does. */
-    ccs_farm_put(farm, "New.Test.pfx", "new.test", a);
-    await_spelled(farm, "new.test", a);
-    ccs_farm_put(farm, "Other.test.pfx", "other.test", a);
-    respell(farm, "Other.test.pfx", "OTHER.test.pfx");
-    await_spelled(farm, "other.test", a);
-}
-
-static void spellings(void **state)
-{
-    spell(*state, LOCAL, NEVER);
-}
-
-/* The Unicode one counts as long as it may be about to come again. */
-static void from_unicode_to_ascii(void **state)
-{
-    struct ccs_farm *farm = *state;
-    char old[65], fresh[65];
-
-    ccs_farm_put(farm, UNICODE, ALABEL, old);
-    run(farm, LOCAL, NEVER);
-    ccs_farm_expect_name(farm, ALABEL, NULL, old);
-    respell(farm, UNICODE, ALABEL ".pfx");
-    ccs_farm_expect_name(farm, ALABEL, NULL, old);
-    ccs_farm_put(farm, ALABEL ".pfx", ALABEL, fresh);
-    await_spelled(farm, ALABEL, fresh);
-    respell(farm, ALABEL ".pfx", UNICODE);
-    ccs_farm_put(farm, UNICODE, ALABEL, fresh);
-    await_spelled(farm, ALABEL, fresh);
-}
-
-static void spellings_on_a_share(void **state)
-{
-    spell(*state, SHARE, OFTEN);
-}
-
 /* -- files that go ------------------------------------------------------------------------- */
 
 static void removed_on_a_share(void **state)
@@ -369,9 +298,6 @@ int main(void)
         CCS_FARM_TEST(rewritten_in_place_on_a_coarse_share),
         CCS_FARM_TEST(replaced_by_rename),
         CCS_FARM_TEST(replaced_by_rename_on_a_coarse_share),
-        CCS_FARM_TEST(spellings),
-        CCS_FARM_TEST(spellings_on_a_share),
-        CCS_FARM_TEST(from_unicode_to_ascii),
         CCS_FARM_TEST(removed_on_a_share),
         CCS_FARM_TEST(removed_for_a_moment),
     };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The least that a TLS server does with libccs: open a store, let an SSL_CTX be served from it, and
- * ask it for a host. The folder is empty, so the answer has to be "not found".
+ * ask it for a host. The folder is empty, so the answer has to be "not found". With a second
+ * argument the folder is read by ccs-agent.
  */
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -22,8 +23,8 @@ int main(int argc, char **argv)
     int rv = 1;
 
     memset(&err, 0, sizeof(err));
-    if (argc != 2 || cfg == NULL || ctx == NULL) {
-        fprintf(stderr, "usage: consumer FOLDER\n");
+    if (argc < 2 || argc > 3 || cfg == NULL || ctx == NULL) {
+        fprintf(stderr, "usage: consumer FOLDER [AGENT]\n");
         goto out;
     }
     if (strcmp(ccs_version(), CCS_VERSION) != 0) {
@@ -31,6 +32,7 @@ int main(int argc, char **argv)
         goto out;
     }
     if (ccs_config_set(cfg, "store", argv[1], &err) != CCS_OK ||
+        (argc == 3 && ccs_config_set(cfg, "agent", argv[2], &err) != CCS_OK) ||
         ccs_open(cfg, &ccs, &err) != CCS_OK ||
         (site = ccs_site_new(cfg, "consumer", &err)) == NULL ||
         ccs_ssl_ctx_attach(ctx, site, &err) != CCS_OK) {

@@ -49,6 +49,37 @@ read -ra flags < <("$pkg_config" --cflags --libs ccs openssl)
     "-Wl,-rpath,$prefix/$libdir"
 "$work/consumer" "$work/store"
 
+if [[ -x $prefix/libexec/ccs-agent ]]; then
+    echo '-- ccs-agent'
+    [[ $("$prefix/libexec/ccs-agent" --version) == *"$version"* ]]
+    # The agent may run as another user.
+    chmod 755 "$work"
+    "$work/consumer" "$work/store" on
+    mv "$prefix/libexec/ccs-agent" "$work/ccs-agent"
+    if [[ ! -x /usr/local/libexec/ccs-agent ]] && "$work/consumer" "$work/store" on 2>/dev/null; then
+        echo 'FAILED: it was not that ccs-agent'
+        exit 1
+    fi
+fi
+
+echo '-- where ccs-agent is looked for'
+# looked_for <way> <libdir> <libexecdir>
+looked_for()
+{
+    rm -rf "$work/layout"
+    "$cmake" -S "$here/../.." -B "$work/layout" -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_C_COMPILER="$cc" \
+        -DCMAKE_INSTALL_LIBDIR="$2" -DCMAKE_INSTALL_LIBEXECDIR="$3" -DCCS_NGINX=OFF -DCCS_APACHE=OFF \
+        -DCCS_AGENT=OFF -DCCS_DEMO=OFF -DCCS_TESTS=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+        >"$work/log" 2>&1
+    if ! grep -qF "CCS_AGENT_FROM_LIB=\\\\\\\"$1\\\\\\\"" "$work/layout/compile_commands.json"; then
+        echo "FAILED: with libraries in $2 and programs in $3 the way is not $1"
+        exit 1
+    fi
+}
+looked_for ../libexec lib libexec
+looked_for ../../libexec lib/x86_64-linux-gnu libexec
+looked_for ../../libexec/ccs /usr/lib/x86_64-linux-gnu /usr/libexec/ccs
+
 if [[ -x $prefix/bin/ccsctl ]]; then
     echo '-- ccsctl'
     [[ $("$prefix/bin/ccsctl" --version) == *"$version"* ]]

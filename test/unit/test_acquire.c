@@ -352,9 +352,31 @@ static void waiting_is_bounded_in_time(void **state)
     dispatch_until(w, &waiter, 1, 1);
     assert_int_equal(waiter.code, CCS_ETIMEDOUT);
     assert_int_equal(ccs_acquire(w->ccs, "a.example", 9, -1, &answer), CCS_ETIMEDOUT);
-    assert_int_equal(ccs_acquire(w->ccs, "a.example", 9, 0, &answer), CCS_ETIMEDOUT);
+    assert_int_equal(ccs_acquire(w->ccs, "a.example", 9, 1, &answer), CCS_ETIMEDOUT);
     assert_int_equal(stats_of(w).timeouts, 3);
+    assert_int_equal(stats_of(w).busy, 0);
     assert_int_equal(stats_of(w).waiting, 0);
+}
+
+/* Who may not wait at all is turned away at once, and the next one finds what was missing. */
+static void no_time_at_all(void **state)
+{
+    struct ccs_world *w = *state;
+    struct ccs_answer answer;
+
+    ccs_world_put(w, "a.example", "a.example.pfx", NULL);
+    fake_store_block(w->fake);
+    assert_int_equal(ccs_acquire(w->ccs, "a.example", 9, 0, &answer), CCS_EBUSY);
+    assert_int_equal(answer.error.code, CCS_EBUSY);
+    assert_null(answer.cred);
+    assert_int_equal(stats_of(w).busy, 1);
+    assert_int_equal(stats_of(w).timeouts, 0);
+    assert_int_equal(stats_of(w).waiting, 0);
+    fake_store_unblock(w->fake);
+    assert_int_equal(ccs_acquire(w->ccs, "a.example", 9, 30000, &answer), CCS_OK);
+    ccs_cred_unref(answer.cred);
+    assert_int_equal(ccs_acquire(w->ccs, "a.example", 9, 0, &answer), CCS_OK);
+    ccs_cred_unref(answer.cred);
 }
 
 static void waiting_is_bounded_in_number(void **state)
@@ -481,6 +503,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(close_tells_all, setup, teardown),
         cmocka_unit_test_setup_teardown(credential_outlives_instance, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_is_bounded_in_time, setup_limits, teardown),
+        cmocka_unit_test_setup_teardown(no_time_at_all, setup_places, teardown),
         cmocka_unit_test_setup_teardown(waiting_is_bounded_in_number, setup_places, teardown),
         cmocka_unit_test_setup_teardown(dispatch_in_portions, setup_limits, teardown),
         cmocka_unit_test_setup_teardown(threads_get_what_they_ask_for, setup, teardown),

@@ -125,12 +125,61 @@ static void test_orders(void **state)
     close(fd[1]);
 }
 
+static size_t open_descriptors(void)
+{
+    size_t n = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Of what comes with too many descriptors none is kept, and none left open. */
+static void test_descriptors(void **state)
+{
+    union {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(3 * sizeof(int))];
+    } control;
+    struct cmsghdr *c;
+    char octet = 'C';
+    size_t before;
+    int fd[2];
+    int file;
+
+    (void)state;
+    pair_of(SOCK_SEQPACKET, fd);
+    before = open_descriptors();
+    for (size_t count = 1; count <= 3; count++) {
+        struct iovec iov = {&octet, 1};
+        struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.octets};
+
+        memset(&control, 0, sizeof(control));
+        msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(count * sizeof(int));
+        for (size_t i = 0; i < count; i++)
+            memcpy(CMSG_DATA(c) + i * sizeof(int), &fd[0], sizeof(int));
+        assert_int_equal(sendmsg(fd[0], &msg, 0), 1);
+        assert_int_equal(agent_receive_fd(fd[1], &octet, 1, &file), 1);
+        assert_int_equal(file >= 0, count == 1);
+        if (file >= 0)
+            close(file);
+        assert_int_equal(open_descriptors(), before);
+    }
+    close(fd[0]);
+    close(fd[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_descriptors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -344,6 +345,48 @@ static void what_nobody_waits_for_comes_last(void **state)
     bench_end(&b);
 }
 
+static int has_room(void *arg)
+{
+    struct bench *b = arg;
+    int known;
+
+    pthread_mutex_lock(&b->lock);
+    known = ccs_loader_has_locked(b->loader, "a", 1 + 'a');
+    pthread_mutex_unlock(&b->lock);
+    return !known;
+}
+
+/* What cannot be begun yet is tried again for those who wait, and for nobody else. */
+static void what_nobody_waits_for_is_not_tried_again(void **state)
+{
+    struct ccs_waiter w[2] = {0};
+    struct bench b;
+
+    (void)state;
+    bench_start(&b, 1, 2, 60000);
+    b.code = CCS_PENDING;
+    b.retry = 1;
+    b.retries = INT_MAX;
+    assert_int_equal(submit(&b, "a", 0, &w[0]), CCS_OK);
+    assert_int_equal(submit(&b, "b", CCS_JOB_BACKGROUND | CCS_JOB_CHANGED, NULL), CCS_OK);
+    await(&b, &b.started, 10);
+    assert_int_equal(submit(&b, "c", 0, &w[1]), CCS_EBUSY);
+    pthread_mutex_lock(&b.lock);
+    ccs_loader_leave_locked(&w[0]);
+    pthread_mutex_unlock(&b.lock);
+    assert_true(ccs_wait_until(has_room, &b, 0));
+    /* What is in service is looked after all the same. */
+    pthread_mutex_lock(&b.lock);
+    assert_int_equal(ccs_loader_has_locked(b.loader, "a", 1 + 'a'), 0);
+    assert_int_equal(ccs_loader_has_locked(b.loader, "b", 1 + 'b'), 1);
+    b.retries = 0;
+    b.code = CCS_OK;
+    pthread_mutex_unlock(&b.lock);
+    await(&b, &b.finished, 1);
+    assert_int_equal(b.told, 0);
+    bench_end(&b);
+}
+
 static void stuck_threads_are_replaced(void **state)
 {
     struct bench b;
@@ -434,6 +477,7 @@ int main(void)
         cmocka_unit_test(changed_while_running_runs_again),
         cmocka_unit_test(who_left_is_not_told),
         cmocka_unit_test(what_nobody_waits_for_comes_last),
+        cmocka_unit_test(what_nobody_waits_for_is_not_tried_again),
         cmocka_unit_test(stuck_threads_are_replaced),
         cmocka_unit_test(stop_waits_no_longer_than_told),
         cmocka_unit_test(two_jobs_at_once_get_two_threads),

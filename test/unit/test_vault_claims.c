@@ -170,6 +170,39 @@ static void claims_fence(void **state)
     assert_sound();
 }
 
+/* What a dead process was loading need not wait for the deadline. */
+static void claims_end_with_their_owners(void **state)
+{
+    struct ccs_vault_key key = key_in(STORE, "a.example");
+    struct ccs_claim claim, late;
+    int64_t until = 0;
+    pid_t pid;
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int rv = ccs_vault_claim(v, &key, LATER, CCS_LOCK_WAIT, &claim, NULL);
+
+        if (rv != CCS_OK || write(fds[1], &claim, sizeof(claim)) != (ssize_t)sizeof(claim))
+            _exit(1);
+        pause();
+        _exit(1);
+    }
+    assert_int_equal(read(fds[0], &late, sizeof(late)), sizeof(late));
+    assert_int_equal(ccs_vault_claim(v, &key, LATER, CCS_LOCK_WAIT, &claim, &until), CCS_PENDING);
+    assert_int_equal(until, LATER);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(ccs_vault_claim(v, &key, LATER, CCS_LOCK_WAIT, &claim, NULL), CCS_OK);
+    assert_int_equal(ccs_vault_extend(v, &late, LATER, CCS_LOCK_WAIT), CCS_ECANCELED);
+    assert_sound();
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void ends_are_told(void **state)
 {
     struct ccs_vault_key key = key_in(STORE, "a.example");
@@ -244,6 +277,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failures_of_yesterday, setup, teardown),
         cmocka_unit_test_setup_teardown(failures_evict_no_entry, setup, teardown),
         cmocka_unit_test_setup_teardown(claims_fence, setup, teardown),
+        cmocka_unit_test_setup_teardown(claims_end_with_their_owners, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(trying_does_not_wait, setup, teardown),
     };

@@ -302,6 +302,8 @@ static int broker_turn(struct agent_broker *b, struct pollfd *p)
     if (poll(p, n, broker_timeout(b)) < 0 && errno != EINTR)
         return 0;
     broker_members(b, p + 2);
+    if (p[0].revents != 0 && !broker_orders(b))
+        return 0;
     /* Nobody joins or leaves the list before it was gone through. */
     LIST_FOREACH(c, &b->clients, link)
     {
@@ -309,8 +311,6 @@ static int broker_turn(struct agent_broker *b, struct pollfd *p)
             agent_client_ready(c, p[i].revents);
         i++;
     }
-    if (p[0].revents != 0 && !broker_orders(b))
-        return 0;
     return p[1].revents == 0 || broker_take(b);
 }
 

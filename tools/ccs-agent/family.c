@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "harden.h"
 #include "member.h"
 #include "secret.h"
 
@@ -72,6 +73,8 @@ static _Noreturn void run_broker(struct agent_family *f, pid_t parent, int chann
     int fds[2] = {f->control, channel};
 
     child_begin(f, parent, "ccs-agent:broker");
+    if (!f->listening)
+        agent_harden_leave_log();
     forget_logins(f->setup, -1);
     if (keep_only(fds, 2) != 0)
         _exit(1);

@@ -32,7 +32,7 @@ static int limit_to(int resource, rlim_t value)
     return setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
-static int harden_dumpable(struct ccs_error *err)
+int agent_harden_secrets(struct ccs_error *err)
 {
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && limit_to(RLIMIT_CORE, 0) == 0)
         return CCS_OK;
@@ -41,10 +41,6 @@ static int harden_dumpable(struct ccs_error *err)
 
 int agent_harden_process(struct ccs_error *err)
 {
-    const int rv = harden_dumpable(err);
-
-    if (rv != CCS_OK)
-        return rv;
     if (limit_to(RLIMIT_NOFILE, DESCRIPTORS) != 0)
         return ccs_error_sys(err, CCS_EUNAVAIL, errno, "ccs-agent cannot limit itself");
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -98,7 +94,14 @@ int agent_harden_user(const char *user, struct ccs_error *err)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return ccs_error_sys(err, CCS_EUNAVAIL, errno, "ccs-agent cannot give up privileges");
     /* Changing the user made it dumpable again. */
-    return harden_dumpable(err);
+    return agent_harden_secrets(err);
+}
+
+void agent_harden_leave_log(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    (void)dup2(STDIN_FILENO, STDERR_FILENO);
+#endif
 }
 
 void *agent_harden_memory(size_t size)

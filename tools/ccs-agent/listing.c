@@ -13,6 +13,15 @@
 #define HANG_MS    300000
 #define KEEP_MS    10000
 
+struct agent_listing *agent_listing_new(void)
+{
+    struct agent_listing *l = calloc(1, sizeof(*l));
+
+    if (l != NULL)
+        l->refs = 1;
+    return l;
+}
+
 void agent_listing_unref(struct agent_listing *l)
 {
     if (l == NULL || --l->refs > 0)
@@ -45,7 +54,8 @@ static int listing_is_current(const struct agent_share *s, int64_t now)
         return 0;
     if (s->armed && l->changes == s->changes)
         return !l->done || now - l->done_at < KEEP_MS;
-    return !l->done && l->pieces == 0;
+    /* What the lister has passed already may have changed. */
+    return !l->done && s->lister.state != AGENT_LINK_UP;
 }
 
 void agent_listing_ask(struct agent_share *s, struct agent_client *c,
@@ -73,30 +83,48 @@ void agent_listing_ask(struct agent_share *s, struct agent_client *c,
     }
 }
 
-static void listing_begin(struct agent_share *s, int64_t now)
+/* All who came too late for another one have a part in this one. */
+static void listing_admit(struct agent_share *s)
 {
-    struct agent_listing *l = calloc(1, sizeof(*l));
     struct agent_waiter *w;
 
-    if (l == NULL)
-        return;
-    listing_leave(s);
-    l->refs = 1;
-    l->changes = s->changes;
-    l->begun_at = now;
-    s->listing = l;
     while ((w = LIST_FIRST(&s->patient)) != NULL) {
         LIST_REMOVE(w, link);
         LIST_INSERT_HEAD(&s->listers, w, link);
         listing_join(s, w);
     }
+}
+
+void agent_listing_take(struct agent_share *s, struct agent_listing *l)
+{
+    if (s->listing != NULL && !s->listing->done) {
+        agent_listing_unref(l);
+        return;
+    }
+    listing_leave(s);
+    s->listing = l;
+    l->done_at = ccs_now_ms();
+    listing_admit(s);
+}
+
+static void listing_begin(struct agent_share *s, int64_t now)
+{
+    struct agent_listing *l = agent_listing_new();
+
+    if (l == NULL)
+        return;
+    listing_leave(s);
+    l->changes = s->changes;
+    l->begun_at = now;
+    s->listing = l;
+    listing_admit(s);
     /* The last one may not have ended yet. */
     agent_link_drop(&s->lister);
     s->count.listings++;
     agent_link_want(&s->lister, now);
 }
 
-static int listing_keep(struct agent_listing *l, const uint8_t *octets, size_t len)
+int agent_listing_keep(struct agent_listing *l, const uint8_t *octets, size_t len)
 {
     struct agent_body **piece;
     size_t room = l->room;
@@ -156,7 +184,7 @@ void agent_listing_message(struct agent_share *s, const struct ccs_wire_message 
     if (s->listing == NULL || s->listing->done)
         return;
     if (m->type == CCS_WIRE_NAMES) {
-        rv = listing_keep(s->listing, octets, len);
+        rv = agent_listing_keep(s->listing, octets, len);
         if (rv != CCS_OK) {
             ccs_error_set(&err, rv, "the store %s has more names than can be kept", s->shown);
             agent_listing_fail(s, &err);
@@ -248,7 +276,8 @@ void agent_listing_due(struct agent_share *s, int64_t now)
         agent_waiters_fail(&s->patient, &s->reason);
         return;
     }
-    if (!LIST_EMPTY(&s->patient) && (s->listing == NULL || s->listing->done))
+    if (!LIST_EMPTY(&s->patient) && (s->listing == NULL || s->listing->done) &&
+        !agent_found_is_awaited(s))
         listing_begin(s, now);
     if (s->listing != NULL && !s->listing->done)
         agent_link_want(&s->lister, now);

@@ -30,12 +30,18 @@ static void usage(FILE *out)
                  "       ccs-agent --help | --version\n");
 }
 
-/* A server's log is not the agent's to keep open; it has its own way to send lines there. */
-static void leave_log(void)
+/* Nothing secret is read before nobody else can look at it. */
+static int agent_settings(struct agent_family *f, const char *config, struct ccs_error *err)
 {
-#ifndef __SANITIZE_ADDRESS__
-    (void)dup2(STDIN_FILENO, STDERR_FILENO);
-#endif
+    const int rv = agent_harden_secrets(err);
+
+    if (rv != CCS_OK)
+        return rv;
+    f->setup = agent_harden_memory(sizeof(*f->setup));
+    if (f->setup == NULL)
+        return ccs_error_set(err, CCS_ENOMEM, "no memory for ccs-agent");
+    return config != NULL ? agent_config_read(config, f->setup, err)
+                          : agent_inherited_setup(f->setup, err);
 }
 
 static int agent_serve(struct agent_family *f, int report, struct ccs_error *err)
@@ -53,7 +59,7 @@ static int agent_serve(struct agent_family *f, int report, struct ccs_error *err
     if (rv != CCS_OK)
         return rv;
     if (report >= 0)
-        leave_log();
+        agent_harden_leave_log();
     agent_supervisor_run(f);
     return CCS_OK;
 }
@@ -94,16 +100,10 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     f.started_at = ccs_now_ms();
-    f.setup = agent_harden_memory(sizeof(*f.setup));
-    if (f.setup == NULL) {
-        rv = ccs_error_set(&err, CCS_ENOMEM, "no memory for ccs-agent");
-    } else if (config != NULL) {
-        f.listening = 1;
-        rv = agent_config_read(config, f.setup, &err);
-    } else {
+    f.listening = config != NULL;
+    if (config == NULL)
         report = CCS_AGENT_FD_REPORT;
-        rv = agent_inherited_setup(f.setup, &err);
-    }
+    rv = agent_settings(&f, config, &err);
     if (rv != CCS_OK && report >= 0)
         agent_inherited_report(report, err.text);
     if (rv == CCS_OK)

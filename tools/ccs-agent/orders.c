@@ -46,6 +46,21 @@ int agent_order_send(int channel, const struct agent_order *order, int fd)
     return n < 0 && (errno == EAGAIN || errno == ENOBUFS) ? CCS_EBUSY : CCS_ECLOSED;
 }
 
+/* Room for one descriptor is, for alignment, room for two. Their number; one is kept in *fd. */
+static size_t receive_all(const struct cmsghdr *c, int *fd)
+{
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    int next;
+
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&next, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+        if (*fd >= 0)
+            close(*fd);
+        *fd = next;
+    }
+    return count;
+}
+
 ssize_t agent_receive_fd(int channel, void *buf, size_t size, int *fd)
 {
     union one_fd control;
@@ -55,6 +70,7 @@ ssize_t agent_receive_fd(int channel, void *buf, size_t size, int *fd)
                          .msg_control = control.octets,
                          .msg_controllen = sizeof(control.octets)};
     struct cmsghdr *c;
+    size_t count = 0;
     ssize_t n;
 
     *fd = -1;
@@ -64,12 +80,11 @@ ssize_t agent_receive_fd(int channel, void *buf, size_t size, int *fd)
     if (n < 0)
         return n;
     for (c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-            c->cmsg_len == CMSG_LEN(sizeof(int)))
-            memcpy(fd, CMSG_DATA(c), sizeof(int));
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+            count += receive_all(c, fd);
     }
-    /* More of them than there was room for: the kernel closed the rest, and all are unwanted. */
-    if ((msg.msg_flags & MSG_CTRUNC) != 0 && *fd >= 0) {
+    /* There may be more of them, and the kernel closes what finds no room: all are unwanted. */
+    if (*fd >= 0 && (count > 1 || (msg.msg_flags & MSG_CTRUNC) != 0)) {
         close(*fd);
         *fd = -1;
     }

@@ -38,6 +38,8 @@ struct agent_share *agent_share_new(struct agent_broker *b, unsigned store)
 
 static void job_free(struct agent_share *s, struct agent_job *job)
 {
+    if (job->proves != 0)
+        agent_found_judge(s, job->proves, NULL);
     TAILQ_REMOVE(&s->jobs, job, link);
     s->job_count--;
     free(job);
@@ -138,6 +140,18 @@ void agent_share_ask(struct agent_share *s, struct agent_client *c,
         agent_client_error(c, m->id, &err);
     }
     share_dispatch(s);
+}
+
+int agent_share_prove(struct agent_share *s, unsigned number)
+{
+    struct agent_job *job = job_new(s, CCS_WIRE_PROBE);
+
+    if (job == NULL)
+        return 0;
+    job->own = 1;
+    job->proves = number;
+    share_dispatch(s);
+    return 1;
 }
 
 /* -- whether the store answers ------------------------------------------------------------- */
@@ -295,6 +309,10 @@ void agent_share_answered(struct agent_share *s, const struct ccs_wire_message *
         agent_waiter_free(w);
     }
     agent_body_unref(body);
+    if (job->proves != 0 && m->type == CCS_WIRE_ROOT) {
+        agent_found_judge(s, job->proves, &m->root);
+        job->proves = 0;
+    }
     agent_link_steady(&s->worker);
     share_judge(s, job, m);
     s->busy = 0;

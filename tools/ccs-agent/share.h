@@ -41,13 +41,14 @@ struct agent_job {
     enum ccs_wire_type type;
     uint32_t max;
     char file[CCS_FILE_NAME_SIZE];
-    unsigned tries; /* workers that ended while they were at it */
-    int own;        /* a heartbeat of the broker's, nobody waits for it */
+    unsigned tries;  /* workers that ended while they were at it */
+    int own;         /* the broker's, nobody waits for it */
+    unsigned proves; /* the number of the listing that its answer says something of, or 0 */
     struct agent_waiters waiters;
 };
 TAILQ_HEAD(agent_jobs, agent_job);
 
-/* What a lister has found, for all who want to know. */
+/* What a lister, or the watcher, has found, for all who want to know. */
 struct agent_listing {
     unsigned refs;
     struct agent_body **piece;
@@ -58,7 +59,8 @@ struct agent_listing {
     int done;
     int64_t begun_at;
     int64_t done_at;
-    uint64_t changes; /* of the share when it was begun */
+    uint64_t changes;     /* of the share when it was begun, or the watch stood */
+    struct ccs_root root; /* the folder before it; only if the watcher made it */
 };
 
 struct agent_share {
@@ -90,6 +92,10 @@ struct agent_share {
     int lost;         /* events may have been missed since it was armed last */
     uint64_t changes; /* counts events, and times in which some could be missed */
 
+    int unwatchable;             /* the last watcher ended before the watch stood */
+    struct agent_listing *found; /* the watcher's, while nobody may have it yet */
+    unsigned found_number;
+
     struct agent_link lister;
     struct agent_listing *listing;
     struct agent_waiters listers; /* who is given the listing */
@@ -117,6 +123,9 @@ void agent_share_cancel(struct agent_share *s, const struct agent_client *c, uin
 void agent_share_forget(struct agent_share *s, const struct agent_client *c);
 void agent_share_due(struct agent_share *s, int64_t now);
 
+/* Asks for the folder, for agent_found_judge(). 1 if it does. */
+int agent_share_prove(struct agent_share *s, unsigned number);
+
 /* What the worker says to the job it was given; it has ended. */
 void agent_share_answered(struct agent_share *s, const struct ccs_wire_message *m,
                           const uint8_t *octets, size_t len);
@@ -142,8 +151,6 @@ void agent_waiters_forget(struct agent_waiters *list, const struct agent_client 
 /* Answers those whose time is up. */
 void agent_waiters_due(struct agent_share *s, struct agent_waiters *list, int64_t now);
 
-void agent_listing_unref(struct agent_listing *l); /* listing.c; NULL allowed */
-
 /* -- link.c -- */
 
 void agent_link_init(struct agent_link *link, struct agent_share *s, enum agent_role role);
@@ -166,6 +173,15 @@ void agent_watch_due(struct agent_share *s, int64_t now);
 
 /* -- listing.c -- */
 
+struct agent_listing *agent_listing_new(void);
+void agent_listing_unref(struct agent_listing *l); /* NULL allowed */
+
+/* Adds a NAMES message. CCS_OK, CCS_ETOOBIG or CCS_ENOMEM. */
+int agent_listing_keep(struct agent_listing *l, const uint8_t *octets, size_t len);
+
+/* It says what the folder holds at this moment. Takes over the reference. */
+void agent_listing_take(struct agent_share *s, struct agent_listing *l);
+
 void agent_listing_ask(struct agent_share *s, struct agent_client *c,
                        const struct ccs_wire_message *m);
 void agent_listing_message(struct agent_share *s, const struct ccs_wire_message *m,
@@ -174,5 +190,20 @@ void agent_listing_lost(struct agent_share *s);
 void agent_listing_fail(struct agent_share *s, const struct ccs_error *err);
 void agent_listing_feed(struct agent_share *s); /* gives clients as much as they take */
 void agent_listing_due(struct agent_share *s, int64_t now);
+
+/* -- found.c -- */
+
+/* The watcher lists the folder, which is *root; that listing; the watch stands; all is in vain. */
+void agent_found_begin(struct agent_share *s, const struct ccs_root *root);
+void agent_found_message(struct agent_share *s, const struct ccs_wire_message *m,
+                         const uint8_t *octets, size_t len);
+void agent_found_armed(struct agent_share *s);
+void agent_found_drop(struct agent_share *s);
+
+/* The folder as it was when the watch stood, NULL if nobody knows. */
+void agent_found_judge(struct agent_share *s, unsigned number, const struct ccs_root *root);
+
+/* 1 while a listing of the watcher's may still come. */
+int agent_found_is_awaited(const struct agent_share *s);
 
 #endif

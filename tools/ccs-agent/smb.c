@@ -18,7 +18,7 @@
 #define FS_SMB           0xfe534d42u
 #define ATTRIBUTE_FOLDER 0x10u
 
-static void smb_pause(int ms)
+void smb_pause(int ms)
 {
     const struct timespec ts = {0, ms * 1000000L};
 
@@ -226,22 +226,28 @@ static int smb_probe(struct ccs_store *store, struct ccs_root *out, struct ccs_e
     return CCS_OK;
 }
 
-static int smb_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, struct ccs_error *err)
+void smb_each_name(struct smb *smb, SMBCFILE *dir, ccs_store_name_cb cb, void *arg)
 {
-    struct smb *smb = smb_of(store);
     const struct libsmb_file_info *info;
     size_t len;
-    int rv = CCS_OK;
-    SMBCFILE *dir = smb_open_folder(smb, &rv, err);
 
-    if (dir == NULL)
-        return rv;
     while ((info = smbc_getFunctionReaddirPlus(smb->ctx)(smb->ctx, dir)) != NULL) {
         len = info->name != NULL ? strlen(info->name) : 0;
         if ((info->attrs & ATTRIBUTE_FOLDER) == 0 && ccs_wire_is_file(info->name, len) &&
             cb(info->name, len, arg) != 0)
             break;
     }
+}
+
+static int smb_list(struct ccs_store *store, ccs_store_name_cb cb, void *arg, struct ccs_error *err)
+{
+    struct smb *smb = smb_of(store);
+    int rv = CCS_OK;
+    SMBCFILE *dir = smb_open_folder(smb, &rv, err);
+
+    if (dir == NULL)
+        return rv;
+    smb_each_name(smb, dir, cb, arg);
     smb_close_folder(smb, dir);
     return CCS_OK;
 }

@@ -29,6 +29,13 @@ int agent_smb_open(const struct agent_smb_config *config, struct ccs_store **out
                    struct ccs_error *err);
 
 struct agent_smb_watch {
+    /*
+     * The library lists the folder first. If what comes or goes from now on is sure to move its
+     * mtime: the folder, its files, that these were all. Else none of the three is called.
+     */
+    void (*root)(const struct ccs_root *root, void *arg);
+    ccs_store_name_cb name;
+    void (*listed)(void *arg);
     /* The server was asked to tell of changes, and has not refused. */
     void (*armed)(void *arg);
     ccs_store_event_cb event;

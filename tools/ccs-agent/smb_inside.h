@@ -50,6 +50,10 @@ int smb_root_error(struct smb *smb, struct agent_smb_fault *fault, struct ccs_er
 SMBCFILE *smb_open_folder(struct smb *smb, int *rv, struct ccs_error *err);
 void smb_close_folder(struct smb *smb, SMBCFILE *dir);
 
+/* Those of its entries that may be asked for. */
+void smb_each_name(struct smb *smb, SMBCFILE *dir, ccs_store_name_cb cb, void *arg);
+
+void smb_pause(int ms);
 int64_t smb_ns(const struct timespec *ts);
 
 #endif

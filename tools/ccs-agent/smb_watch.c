@@ -2,12 +2,16 @@
 /* Changes in a store on a server, by its CHANGE_NOTIFY. */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent_wire.h"
 #include "error.h"
 #include "smb_inside.h"
 
-#define TICK_MS 100
+#define TICK_MS   100
+#define RECENT_MS 60000 /* how far the server's clock may be from this one */
+#define CLOCK_MS  50    /* by then it says something else, unless it counts seconds */
+#define SECOND_NS 1000000000
 
 /* Samba tells of what its own machine writes into a file only to those who ask for attributes. */
 #define FILTER                                                                                     \
@@ -55,6 +59,47 @@ static int watch_changed(const struct smbc_notify_callback_action *actions, size
     return w->ended;
 }
 
+/*
+ * Whether what comes to the folder or goes from now on moves its mtime. It does not where that was
+ * moved so lately that the server's clock says the same still.
+ */
+static int watch_is_telling(const struct ccs_root *root)
+{
+    struct timespec now;
+    int64_t age_ms;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    age_ms = smb_ns(&now) / 1000000 - root->mtime_ns / 1000000;
+    if (age_ms > RECENT_MS || age_ms < -RECENT_MS)
+        return 1;
+    if (root->mtime_ns % SECOND_NS == 0)
+        return 0;
+    smb_pause(CLOCK_MS);
+    return 1;
+}
+
+/* The folder opened, and told of if it may be. NULL with *rv and *err set. */
+static SMBCFILE *watch_open(struct smb *smb, const struct agent_smb_watch *watch, int *rv,
+                            struct ccs_error *err)
+{
+    struct ccs_root root;
+    SMBCFILE *dir;
+    int telling;
+
+    *rv = ccs_store_probe(&smb->base, &root, err);
+    if (*rv != CCS_OK)
+        return NULL;
+    telling = watch_is_telling(&root);
+    if (telling)
+        watch->root(&root, watch->arg);
+    dir = smb_open_folder(smb, rv, err);
+    if (dir != NULL && telling) {
+        smb_each_name(smb, dir, watch->name, watch->arg);
+        watch->listed(watch->arg);
+    }
+    return dir;
+}
+
 int agent_smb_watch(struct ccs_store *store, const struct agent_smb_watch *watch,
                     struct ccs_error *err)
 {
@@ -63,7 +108,7 @@ int agent_smb_watch(struct ccs_store *store, const struct agent_smb_watch *watch
     struct agent_smb_fault fault;
     int failed;
     int rv = CCS_OK;
-    SMBCFILE *dir = smb_open_folder(smb, &rv, err);
+    SMBCFILE *dir = watch_open(smb, watch, &rv, err);
 
     if (dir == NULL)
         return rv;

@@ -180,4 +180,6 @@ void agent_stream_done(struct agent_stream *s, size_t len)
 {
     memmove(s->in, s->in + len, s->in_len - len);
     s->in_len -= len;
+    /* It may have been a file with keys in it. */
+    ccs_wipe(s->in + s->in_len, len);
 }

@@ -72,6 +72,7 @@ static void watch_armed(struct agent_share *s)
     s->armed = 1;
     s->armed_at = ccs_now_ms();
     s->changes++;
+    s->unwatchable = 0;
     LIST_FOREACH(c, &s->broker->clients, link)
     {
         if (c->share != s)
@@ -84,6 +85,7 @@ static void watch_armed(struct agent_share *s)
     if (s->lost)
         agent_broker_log(s->broker, CCS_LOG_INFO, "the store %s is watched again", s->shown);
     s->lost = 0;
+    agent_found_armed(s);
 }
 
 static void watch_event(struct agent_share *s, const struct ccs_wire_message *m,
@@ -132,6 +134,13 @@ void agent_watch_message(struct agent_share *s, const struct ccs_wire_message *m
 {
     s->heard_at = ccs_now_ms();
     switch (m->type) {
+    case CCS_WIRE_ROOT:
+        agent_found_begin(s, &m->root);
+        break;
+    case CCS_WIRE_NAMES:
+    case CCS_WIRE_LISTED:
+        agent_found_message(s, m, octets, len);
+        break;
     case CCS_WIRE_WATCHING:
         watch_armed(s);
         break;
@@ -165,10 +174,13 @@ void agent_watch_lost(struct agent_share *s)
     if (was_armed && ccs_now_ms() - s->armed_at > STEADY_MS)
         agent_link_steady(&s->watcher);
     agent_link_drop(&s->watcher);
+    agent_found_drop(s);
     s->armed = 0;
     s->changes++;
     if (was_armed)
         s->lost = 1;
+    else
+        s->unwatchable = 1;
     if (watch_is_wanted(s) && !s->down)
         agent_link_want(&s->watcher, ccs_now_ms());
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "member.h"
+#include "names.h"
 #include "smb.h"
 #include "unc.h"
 
@@ -13,9 +13,32 @@
 
 struct watcher {
     struct agent_member *member;
+    struct agent_names names;
     int64_t pulse_at;
     int ended;
 };
+
+static void watcher_root(const struct ccs_root *root, void *arg)
+{
+    const struct watcher *w = arg;
+    const struct ccs_wire_message m = {.type = CCS_WIRE_ROOT, .id = ID, .root = *root};
+
+    agent_member_send(w->member, &m);
+}
+
+static int watcher_name(const char *file, size_t len, void *arg)
+{
+    struct watcher *w = arg;
+
+    return agent_names_add(file, len, &w->names);
+}
+
+static void watcher_listed(void *arg)
+{
+    struct watcher *w = arg;
+
+    agent_names_end(&w->names);
+}
 
 static void watcher_armed(void *arg)
 {
@@ -71,12 +94,22 @@ static int watch_folder(struct watcher *w, struct ccs_error *err)
 
 void agent_watcher_run(struct agent_member *m)
 {
-    struct watcher w = {.member = m};
-    const struct agent_smb_watch watch = {watcher_armed, watcher_event, watcher_tick, &w};
+    static struct watcher w;
+    static const struct agent_smb_watch watch = {.root = watcher_root,
+                                                 .name = watcher_name,
+                                                 .listed = watcher_listed,
+                                                 .armed = watcher_armed,
+                                                 .event = watcher_event,
+                                                 .tick = watcher_tick,
+                                                 .arg = &w};
     struct ccs_error err = {0};
-    const int rv = ccs_unc_is(m->config->location) ? agent_smb_watch(m->store, &watch, &err)
-                                                   : watch_folder(&w, &err);
+    int rv;
 
+    w.member = m;
+    w.names.member = m;
+    w.names.id = ID;
+    rv = ccs_unc_is(m->config->location) ? agent_smb_watch(m->store, &watch, &err)
+                                         : watch_folder(&w, &err);
     agent_member_library(m);
     if (rv != CCS_OK)
         agent_member_error(m, ID, &err, NULL);
