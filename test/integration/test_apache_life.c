@@ -200,7 +200,7 @@ static void each_mpm_recycles(void **state)
     struct first first[MPMS];
     int i;
 
-    run_trio(trio, CCS_APACHE_WITH("CCSRefresh 1h\nMaxConnectionsPerChild 4\n"));
+    run_trio(trio, CCS_APACHE_WITH("CCSRefresh 1h\nMaxConnectionsPerChild 8\n"));
     for (i = 0; i < MPMS; i++) {
         first[i].farm = trio->farms[i];
         first[i].count = ccs_apache_children(&trio->farms[i]->apache, first[i].pids);

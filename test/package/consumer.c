@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The least that a TLS server does with libccs: open a store, let an SSL_CTX be served from it, and
- * ask it for a host. The folder is empty, so the answer has to be "not found". With a second
- * argument the folder is read by ccs-agent.
+ * ask it for a host. The folder is empty, so the answer has to be "not found". What follows the
+ * folder are further settings.
  */
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -23,16 +23,21 @@ int main(int argc, char **argv)
     int rv = 1;
 
     memset(&err, 0, sizeof(err));
-    if (argc < 2 || argc > 3 || cfg == NULL || ctx == NULL) {
-        fprintf(stderr, "usage: consumer FOLDER [AGENT]\n");
+    if (argc < 2 || argc % 2 != 0 || cfg == NULL || ctx == NULL) {
+        fprintf(stderr, "usage: consumer FOLDER [NAME VALUE]...\n");
         goto out;
     }
     if (strcmp(ccs_version(), CCS_VERSION) != 0) {
         fprintf(stderr, "headers %s, library %s\n", CCS_VERSION, ccs_version());
         goto out;
     }
+    for (int i = 2; i < argc; i += 2) {
+        if (ccs_config_set(cfg, argv[i], argv[i + 1], &err) != CCS_OK) {
+            fprintf(stderr, "%s\n", err.text);
+            goto out;
+        }
+    }
     if (ccs_config_set(cfg, "store", argv[1], &err) != CCS_OK ||
-        (argc == 3 && ccs_config_set(cfg, "agent", argv[2], &err) != CCS_OK) ||
         ccs_open(cfg, &ccs, &err) != CCS_OK ||
         (site = ccs_site_new(cfg, "consumer", &err)) == NULL ||
         ccs_ssl_ctx_attach(ctx, site, &err) != CCS_OK) {

@@ -52,11 +52,15 @@ read -ra flags < <("$pkg_config" --cflags --libs ccs openssl)
 if [[ -x $prefix/libexec/ccs-agent ]]; then
     echo '-- ccs-agent'
     [[ $("$prefix/libexec/ccs-agent" --version) == *"$version"* ]]
-    # The agent may run as another user.
-    chmod 755 "$work"
-    "$work/consumer" "$work/store" on
+    settings=(agent on)
+    if ((EUID == 0)); then
+        settings+=(agent_user nobody)
+        chmod 755 "$work"
+    fi
+    "$work/consumer" "$work/store" "${settings[@]}"
     mv "$prefix/libexec/ccs-agent" "$work/ccs-agent"
-    if [[ ! -x /usr/local/libexec/ccs-agent ]] && "$work/consumer" "$work/store" on 2>/dev/null; then
+    if [[ ! -x /usr/local/libexec/ccs-agent ]] &&
+        "$work/consumer" "$work/store" "${settings[@]}" 2>/dev/null; then
         echo 'FAILED: it was not that ccs-agent'
         exit 1
     fi
@@ -76,7 +80,6 @@ looked_for()
         exit 1
     fi
 }
-looked_for ../libexec lib libexec
 looked_for ../../libexec lib/x86_64-linux-gnu libexec
 looked_for ../../libexec/ccs /usr/lib/x86_64-linux-gnu /usr/libexec/ccs
 
