@@ -39,7 +39,8 @@ void ccs_bench_fail(const char *format, ...)
     va_list ap;
 
     fflush(stdout);
-    fprintf(stderr, "%s: ", the_bench.name);
+    /* A run of the program under callgrind has none. */
+    fprintf(stderr, "%s: ", the_bench.name != NULL ? the_bench.name : "run under callgrind");
     va_start(ap, format);
     vfprintf(stderr, format, ap);
     va_end(ap);

@@ -240,7 +240,8 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
         return rv;
     ccs_count(ccs, CCS_COUNT_MISSES);
     ccs_query_init(ccs, name, len, &q);
-    r = request_new(ccs, &q, timeout_ms < 0 ? ccs->settings.wait_ms : timeout_ms);
+    /* The refresher must not find whoever does not wait at all to be late. */
+    r = request_new(ccs, &q, timeout_ms <= 0 ? ccs->settings.wait_ms : timeout_ms);
     if (r == NULL)
         return ccs_answer_code(out, CCS_ENOMEM, "no memory");
     pthread_condattr_init(&attr);
@@ -253,7 +254,7 @@ int ccs_acquire(struct ccs *ccs, const char *name, size_t len, int timeout_ms,
         pthread_mutex_lock(&ccs->lock);
         until.tv_sec = r->deadline_ms / 1000;
         until.tv_nsec = r->deadline_ms % 1000 * 1000000;
-        while (!r->completed && ccs_now_ms() < r->deadline_ms)
+        while (timeout_ms != 0 && !r->completed && ccs_now_ms() < r->deadline_ms)
             pthread_cond_timedwait(&cond, &ccs->lock, &until);
         if (!r->completed) {
             give_up_locked(r, timeout_ms == 0);

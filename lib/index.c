@@ -251,6 +251,27 @@ bool ccs_index_is_away(struct ccs_index *index)
            atomic_load_explicit(&index->head->places[place].away, memory_order_relaxed) != 0;
 }
 
+void ccs_index_note_asked(struct ccs_index *index)
+{
+    _Atomic uint32_t *asked;
+    uint32_t place;
+
+    if (find_place(index, &place) == CCS_INDEX_NONE)
+        return;
+    asked = &index->head->places[place].asked;
+    if (atomic_load_explicit(asked, memory_order_relaxed) == 0)
+        atomic_store_explicit(asked, 1, memory_order_relaxed);
+}
+
+bool ccs_index_take_asked(struct ccs_index *index)
+{
+    uint32_t place;
+
+    return find_place(index, &place) != CCS_INDEX_NONE &&
+           atomic_exchange_explicit(&index->head->places[place].asked, 0, memory_order_relaxed) !=
+               0;
+}
+
 /* -- looking at the store ------------------------------------------------------------------ */
 
 #define SECOND_US INT64_C(1000000)

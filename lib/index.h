@@ -134,6 +134,14 @@ void ccs_index_set_away(struct ccs_index *index, bool away);
 bool ccs_index_is_away(struct ccs_index *index);
 
 /*
+ * Names are asked for that the index says are not there: a reason for whoever looks after the store
+ * to see whether something has come unannounced. Noting it costs one load as a rule; taking it
+ * tells whether it was noted since it was taken last. No lock.
+ */
+void ccs_index_note_asked(struct ccs_index *index);
+bool ccs_index_take_asked(struct ccs_index *index);
+
+/*
  * Looks at the store for names that the index cannot tell of are limited: to so many a second, by
  * all processes together, with one second's worth saved up. True: one may be made. A look that
  * finds its file is given back, so that only made-up names use them up. No lock.

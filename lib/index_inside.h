@@ -77,6 +77,7 @@ struct ccs_index_place {
     _Atomic uint32_t breaks; /* how often it stopped to be READY */
     _Atomic uint32_t doubt;  /* names that are not there may be there */
     _Atomic uint32_t away;   /* the store does not answer */
+    _Atomic uint32_t asked;  /* names were asked for that are not there */
     uint32_t epoch;          /* of the listing under way, or of the last one */
     uint32_t listing;        /* one has begun and has not been ended */
     _Atomic int64_t listed_ms;

@@ -251,6 +251,7 @@ int ccs_index_table_claim(struct ccs_index *index, int64_t now_ms, uint32_t *pla
     p->listing = 0;
     atomic_store_explicit(&p->doubt, 0, memory_order_relaxed);
     atomic_store_explicit(&p->away, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->asked, 0, memory_order_relaxed);
     atomic_store_explicit(&p->listed_ms, 0, memory_order_relaxed);
     atomic_store_explicit(&p->suspect_ms, 0, memory_order_relaxed);
     atomic_store_explicit(&p->used_ms, now_ms, memory_order_relaxed);

@@ -67,7 +67,6 @@ struct ccs {
     uint64_t mend;                   /* digest of what could mend a refused file */
     uint64_t configuration;          /* number of the configuration, for the lease */
     int64_t next_beat;
-    uint64_t asked;         /* for names that are not there, as of the refresher's last look */
     struct ccs_lease lease; /* zero: another process looks after the store; see upkeep.c */
     struct ccs_cache *cache;
     struct ccs_store *store;

@@ -19,6 +19,7 @@
 #include <openssl/rand.h>
 
 #include "error.h"
+#include "pages.h"
 #include "secret.h"
 
 #define FILE_MAX_SIZE 4096
@@ -47,29 +48,19 @@ static void make_key(void)
     key_made = RAND_bytes(key, sizeof(key)) == 1;
 }
 
-static void *pages_new(size_t size)
+/* Children do not get them. */
+static struct texts *texts_new(void)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct texts *texts = ccs_pages_new(sizeof(*texts));
 
-    if (p == MAP_FAILED)
-        return NULL;
-    (void)mlock(p, size);
-    (void)madvise(p, size, MADV_DONTDUMP);
-    (void)madvise(p, size, MADV_WIPEONFORK);
-    return p;
-}
-
-static void pages_free(void *p, size_t size)
-{
-    if (p == NULL)
-        return;
-    ccs_wipe(p, size);
-    (void)munmap(p, size);
+    if (texts != NULL)
+        (void)madvise(texts, sizeof(*texts), MADV_WIPEONFORK);
+    return texts;
 }
 
 static void login_free(struct ccs_login *login)
 {
-    pages_free(login->texts, sizeof(*login->texts));
+    ccs_pages_free(login->texts, sizeof(*login->texts));
     free(login);
 }
 
@@ -218,7 +209,7 @@ int ccs_login_parse(const void *text, size_t len, const char *where, struct ccs_
     if (login == NULL)
         return ccs_error_set(err, CCS_ENOMEM, "%s: no memory for a login", where);
     atomic_init(&login->refs, 1);
-    login->texts = pages_new(sizeof(*login->texts));
+    login->texts = texts_new();
     if (login->texts == NULL) {
         free(login);
         return ccs_error_set(err, CCS_ENOMEM, "%s: no memory for a login", where);
@@ -235,74 +226,18 @@ int ccs_login_parse(const void *text, size_t len, const char *where, struct ccs_
     return CCS_OK;
 }
 
-static int read_failed(struct ccs_error *err, int errnum, const char *where)
-{
-    const int code = errnum == EACCES || errnum == EPERM ? CCS_EACCESS
-                     : errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP ||
-                             errnum == ENAMETOOLONG || errnum == ENXIO || errnum == EISDIR
-                         ? CCS_EINVAL
-                         : CCS_EUNAVAIL;
-
-    return ccs_error_sys(err, code, errnum, "%s cannot be read", where);
-}
-
-/* At most size octets; an errno value. */
-static int read_all(int fd, char *buf, size_t size, size_t *len)
-{
-    size_t have = 0;
-    ssize_t n;
-
-    while (have < size) {
-        n = read(fd, buf + have, size - have);
-        if (n == 0)
-            break;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        have += (size_t)n;
-    }
-    *len = have;
-    return 0;
-}
-
 int ccs_login_read(const char *path, struct ccs_login **out, struct ccs_error *err)
 {
-    char shown[256], where[sizeof(shown) + 32];
-    const size_t size = FILE_MAX_SIZE + 1; /* one octet more, so that a longer file shows */
-    char *buf = NULL;
-    struct stat st;
-    size_t len = 0;
-    int errnum;
+    char where[CCS_PAGES_WHERE_SIZE];
+    char *buf;
+    size_t len;
     int rv;
-    int fd;
 
-    if (path == NULL || path[0] == '\0')
-        return ccs_error_set(err, CCS_EINVAL, "the name of the credentials file is empty");
-    (void)snprintf(where, sizeof(where), "credentials file \"%s\"",
-                   ccs_printable(shown, sizeof(shown), path, strlen(path)));
-    /* O_NONBLOCK: a FIFO in its place must not hang the server's start. */
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return read_failed(err, errno, where);
-    if (fstat(fd, &st) != 0) {
-        rv = read_failed(err, errno, where);
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        rv = ccs_error_set(err, CCS_EINVAL, "%s is not a regular file", where);
-        goto out;
-    }
-    buf = pages_new(size);
-    if (buf == NULL) {
-        rv = ccs_error_set(err, CCS_ENOMEM, "%s: no memory to read it", where);
-        goto out;
-    }
-    errnum = read_all(fd, buf, size, &len);
-    rv = errnum != 0 ? read_failed(err, errnum, where) : ccs_login_parse(buf, len, where, out, err);
-out:
-    pages_free(buf, size);
-    (void)close(fd);
+    rv = ccs_pages_read(path, "credentials file", FILE_MAX_SIZE, &buf, &len, where, err);
+    if (rv != CCS_OK)
+        return rv;
+    rv = ccs_login_parse(buf, len, where, out, err);
+    ccs_pages_free(buf, FILE_MAX_SIZE + 1);
     return rv;
 }
 

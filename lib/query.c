@@ -124,6 +124,7 @@ static int stem_state(struct ccs *ccs, const char *stem, size_t len, uint64_t ha
     *unsure = false;
     switch (answer) {
     case CCS_INDEX_ABSENT:
+        ccs_index_note_asked(&ccs->index);
         /* No text before it is wanted: each handshake that a wildcard serves comes this way. */
         *why = (struct ccs_error){.code = CCS_ENOTFOUND};
         break;

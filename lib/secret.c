@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "secret.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
 
 #include "error.h"
+#include "pages.h"
 
 void ccs_wipe(void *p, size_t len)
 {
@@ -77,27 +73,6 @@ void ccs_secret_free(struct ccs_secret *s)
     *s = (struct ccs_secret){0};
 }
 
-/* Pages of their own for secrets that live long. */
-static void *pages_new(size_t size)
-{
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (p == MAP_FAILED)
-        return NULL;
-    /* A process without the right to lock that much serves all the same. */
-    (void)mlock(p, size);
-    (void)madvise(p, size, MADV_DONTDUMP);
-    return p;
-}
-
-static void pages_free(void *p, size_t size)
-{
-    if (!p)
-        return;
-    ccs_wipe(p, size);
-    (void)munmap(p, size);
-}
-
 struct password {
     uint32_t start;
     uint32_t len;
@@ -159,7 +134,7 @@ static int parse(const char *text, size_t len, const char *where, struct ccs_pas
 
     end = text + len;
     size = sizeof(*p) + len + 1;
-    p = pages_new(size);
+    p = ccs_pages_new(size);
     if (!p)
         return ccs_error_set(err, CCS_ENOMEM, "%s: no memory for passwords", where);
     atomic_init(&p->refs, 1);
@@ -176,7 +151,7 @@ static int parse(const char *text, size_t len, const char *where, struct ccs_pas
         text = eol ? eol + 1 : end;
     }
     if (rv != CCS_OK) {
-        pages_free(p, size);
+        ccs_pages_free(p, size);
         return rv;
     }
     *out = p;
@@ -189,83 +164,18 @@ int ccs_passwords_parse(const void *text, size_t len, struct ccs_passwords **out
     return parse(len > 0 ? text : "", len, "the passwords", out, err);
 }
 
-static int open_failed(struct ccs_error *err, int errnum, const char *where)
-{
-    switch (errnum) {
-    case EACCES:
-    case EPERM:
-        return ccs_error_sys(err, CCS_EACCESS, errnum, "%s cannot be read", where);
-    case ENOENT:
-    case ENOTDIR:
-    case ELOOP:
-    case ENAMETOOLONG:
-    case ENXIO:
-        return ccs_error_sys(err, CCS_EINVAL, errnum, "%s cannot be read", where);
-    default:
-        return ccs_error_sys(err, CCS_EUNAVAIL, errnum, "%s cannot be read", where);
-    }
-}
-
-/* Reads to the end of file, at most size octets. Returns an errno value. */
-static int read_all(int fd, char *buf, size_t size, size_t *len)
-{
-    size_t have = 0;
-
-    while (have < size) {
-        ssize_t n = read(fd, buf + have, size - have);
-
-        if (n == 0)
-            break;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        have += (size_t)n;
-    }
-    *len = have;
-    return 0;
-}
-
 int ccs_passwords_read(const char *path, struct ccs_passwords **out, struct ccs_error *err)
 {
-    char shown[256], where[sizeof(shown) + 32];
-    const size_t size = FILE_MAX + 1; /* one octet more, so that a longer file shows */
-    struct stat st;
-    char *buf = NULL;
-    size_t len = 0;
-    int fd, errnum, rv;
+    char where[CCS_PAGES_WHERE_SIZE];
+    char *buf;
+    size_t len;
+    int rv;
 
-    if (!path || !*path)
-        return ccs_error_set(err, CCS_EINVAL, "the name of the password file is empty");
-    (void)snprintf(where, sizeof(where), "password file \"%s\"",
-                   ccs_printable(shown, sizeof(shown), path, strlen(path)));
-
-    /* O_NONBLOCK: a FIFO in its place must not hang the server's start. */
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return open_failed(err, errno, where);
-    if (fstat(fd, &st) != 0) {
-        rv = open_failed(err, errno, where);
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        rv = ccs_error_set(err, CCS_EINVAL, "%s is not a regular file", where);
-        goto out;
-    }
-    buf = pages_new(size);
-    if (!buf) {
-        rv = ccs_error_set(err, CCS_ENOMEM, "%s: no memory to read it", where);
-        goto out;
-    }
-    errnum = read_all(fd, buf, size, &len);
-    if (errnum != 0) {
-        rv = open_failed(err, errnum, where);
-        goto out;
-    }
+    rv = ccs_pages_read(path, "password file", FILE_MAX, &buf, &len, where, err);
+    if (rv != CCS_OK)
+        return rv;
     rv = parse(buf, len, where, out, err);
-out:
-    pages_free(buf, size);
-    (void)close(fd);
+    ccs_pages_free(buf, FILE_MAX + 1);
     return rv;
 }
 
@@ -279,7 +189,7 @@ struct ccs_passwords *ccs_passwords_ref(struct ccs_passwords *p)
 void ccs_passwords_unref(struct ccs_passwords *p)
 {
     if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
-        pages_free(p, p->size);
+        ccs_pages_free(p, p->size);
 }
 
 size_t ccs_passwords_count(const struct ccs_passwords *p)

@@ -108,17 +108,11 @@ static void on_forget_failures(void *arg)
 static size_t on_failures(void *arg)
 {
     struct ccs *ccs = arg;
-    struct ccs_counters_sum sum;
     int64_t now = ccs_now_ms();
-    uint64_t asked;
 
     if (!leads(ccs))
         return 0;
-    /* Names that the index says are not there leave nothing behind but a count. */
-    ccs_counters_read(ccs->layout->counters, &sum);
-    asked = sum.own[CCS_COUNT_NOT_FOUND] - ccs->asked;
-    ccs->asked = sum.own[CCS_COUNT_NOT_FOUND];
-    return (asked > 0) + ccs_cache_failure_count(ccs->cache, now) +
+    return ccs_index_take_asked(&ccs->index) + ccs_cache_failure_count(ccs->cache, now) +
            ccs_vault_failure_count(&ccs->layout->vault, ccs->store_id, now);
 }
 

@@ -39,13 +39,14 @@ struct ccs *mod_ccs_instance(int i)
     return NULL;
 }
 
-static struct instance *find_instance(const struct mod_ccs_conf *conf)
+/* Its place; -1: there is none for such a configuration yet. */
+static int find_instance(const struct mod_ccs_conf *conf)
 {
     for (int i = 0; i < instance_count; i++) {
         if (ccs_config_same_store(instances[i].conf->config, conf->config))
-            return &instances[i];
+            return i;
     }
-    return NULL;
+    return -1;
 }
 
 int mod_ccs_wait_begin(void)
@@ -185,11 +186,12 @@ static apr_status_t close_all(void *data)
 /* A process that cannot open a store lives on without it: ending would only start it again. */
 static struct ccs *open_instance(struct mod_ccs_conf *conf)
 {
-    struct instance *instance = find_instance(conf);
+    const int found = find_instance(conf);
+    struct instance *instance;
     struct ccs_error err;
 
-    if (instance != NULL)
-        return instance->ccs;
+    if (found >= 0)
+        return instances[found].ccs;
     instance = &instances[instance_count++];
     instance->conf = conf;
     if (ccs_open(conf->config, &instance->ccs, &err) == CCS_OK)

@@ -72,7 +72,7 @@ static _Noreturn void run_broker(struct agent_family *f, pid_t parent, int chann
 {
     int fds[2] = {f->control, channel};
 
-    child_begin(f, parent, "ccs-agent:broker");
+    child_begin(f, parent, "ccs-a:broker");
     if (!f->listening)
         agent_harden_leave_log();
     forget_logins(f->setup, -1);

@@ -67,7 +67,7 @@ static int become(const struct passwd *pw, struct ccs_error *err)
                              "ccs-agent, which runs as user id %u, cannot become user %s",
                              (unsigned)getuid(), pw->pw_name);
     }
-    if (pw->pw_uid != 0 && setuid(0) == 0)
+    if (pw->pw_uid != 0 && (setuid(0) == 0 || (pw->pw_gid != 0 && setgid(0) == 0)))
         return ccs_error_set(err, CCS_EACCESS, "ccs-agent could become root again");
     return CCS_OK;
 }
