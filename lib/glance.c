@@ -92,10 +92,8 @@ static int is_gone(const struct ccs_looker *l, const char *file)
 /* Whether something came or changed since that nobody has taken care of. */
 static int is_outdated(struct ccs_refresh *r, const struct ccs_cached_file *c)
 {
-    const uint64_t stamp = ccs_index_stamp(r->index,
-                                           ccs_index_hash(r->index, c->stem, strlen(c->stem)));
-
-    return c->loaded_for != 0 && stamp != 0 && stamp != c->loaded_for;
+    return ccs_index_is_outdated(r->index, ccs_index_hash(r->index, c->stem, strlen(c->stem)),
+                                 c->loaded_for);
 }
 
 /* Whether a listing has found that a stem lacks a file. */

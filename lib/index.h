@@ -90,6 +90,15 @@ static inline uint64_t ccs_index_stamp(struct ccs_index *index, uint64_t hash)
     return ccs_index_lookup(index, hash, &name) == CCS_INDEX_PRESENT ? name.stamp : 0;
 }
 
+/* Whether a stem has changed since something was loaded by this stamp. Not if either is unknown. */
+static inline bool ccs_index_is_outdated(struct ccs_index *index, uint64_t hash,
+                                         uint64_t loaded_for)
+{
+    const uint64_t stamp = ccs_index_stamp(index, hash);
+
+    return loaded_for != 0 && stamp != 0 && loaded_for != stamp;
+}
+
 /*
  * The odd spelling of a stem's file of this kind, if there is one: Unicode ones first, then in
  * byte order. out holds CCS_FILE_NAME_SIZE octets. *unicode (may be NULL) tells whether it has

@@ -105,9 +105,7 @@ static void run_again(struct load *l)
 
 static bool is_outdated(struct load *l, uint64_t loaded_for)
 {
-    const uint64_t stamp = ccs_index_stamp(&l->ccs->index, l->task->hash);
-
-    return loaded_for != 0 && stamp != 0 && loaded_for != stamp;
+    return ccs_index_is_outdated(&l->ccs->index, l->task->hash, loaded_for);
 }
 
 /* The shared memory's answer, if it has one that holds. CCS_PENDING: it has none. */

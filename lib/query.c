@@ -126,7 +126,9 @@ static int stem_state(struct ccs *ccs, const char *stem, size_t len, uint64_t ha
     case CCS_INDEX_ABSENT:
         ccs_index_note_asked(&ccs->index);
         /* No text before it is wanted: each handshake that a wildcard serves comes this way. */
-        *why = (struct ccs_error){.code = CCS_ENOTFOUND};
+        why->code = CCS_ENOTFOUND;
+        why->sys_errno = 0;
+        why->text[0] = '\0';
         break;
     case CCS_INDEX_UNKNOWN:
     case CCS_INDEX_PRESENT:
