@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apache_exec.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "place.h"
 #include "tmp.h"
 
 #define ARGS_MAX 40
@@ -90,36 +87,10 @@ static void prepare(struct command *c, const struct ccs_apache *apache, int test
 
 pid_t ccs_apache_exec(const struct ccs_apache *apache, int test, const char *output)
 {
-    pid_t parent = getpid(), pid;
     struct command command;
-    char path[512];
-    int fd;
 
     memset(&command, 0, sizeof(command));
     prepare(&command, apache, test);
-    ccs_tmp_join(path, sizeof(path), apache->dir, output);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        fail_msg("%s: %s", path, strerror(errno));
-    }
-    pid = fork();
-    if (pid == 0) {
-        /* TERM, not KILL: the parent takes its children with it. */
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent) {
-            _exit(126);
-        }
-        /* httpd tells its children of a restart or its end by signals to its whole group. */
-        setpgid(0, 0);
-        dup2(fd, STDOUT_FILENO);
-        dup2(fd, STDERR_FILENO);
-        execve(command.argv[0], (char *const *)(uintptr_t)command.argv, command.envp);
-        dprintf(STDERR_FILENO, "%s: %s\n", command.argv[0], strerror(errno));
-        _exit(127);
-    }
-    close(fd);
-    if (pid < 0) {
-        fail_msg("fork: %s", strerror(errno));
-    }
-    return pid;
+    /* httpd tells its children of a restart or its end by signals to its whole group. */
+    return ccs_place_exec(apache->dir, command.argv, command.envp, output, 1);
 }

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "nginx_exec.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "place.h"
 #include "tmp.h"
 
 #define ARGS_MAX 40
@@ -87,34 +84,9 @@ static void prepare(struct command *c, const struct ccs_nginx *nginx, int test)
 
 pid_t ccs_nginx_exec(const struct ccs_nginx *nginx, int test, const char *output)
 {
-    pid_t parent = getpid(), pid;
     struct command command;
-    char path[512];
-    int fd;
 
     memset(&command, 0, sizeof(command));
     prepare(&command, nginx, test);
-    ccs_tmp_join(path, sizeof(path), nginx->dir, output);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        fail_msg("%s: %s", path, strerror(errno));
-    }
-    pid = fork();
-    if (pid == 0) {
-        /* TERM, not KILL: the master takes its workers with it. */
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent) {
-            _exit(126);
-        }
-        dup2(fd, STDOUT_FILENO);
-        dup2(fd, STDERR_FILENO);
-        execve(command.argv[0], (char *const *)(uintptr_t)command.argv, command.envp);
-        dprintf(STDERR_FILENO, "%s: %s\n", command.argv[0], strerror(errno));
-        _exit(127);
-    }
-    close(fd);
-    if (pid < 0) {
-        fail_msg("fork: %s", strerror(errno));
-    }
-    return pid;
+    return ccs_place_exec(nginx->dir, command.argv, command.envp, output, 0);
 }

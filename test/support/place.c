@@ -3,12 +3,16 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -160,4 +164,38 @@ size_t ccs_place_opened(const char *dir, const char *prefix)
     count += log != NULL && strncmp(log, prefix, strlen(prefix)) == 0;
     free(log);
     return count;
+}
+
+pid_t ccs_place_exec(const char *dir, const char *const *argv, char *const *envp,
+                     const char *output, int own_group)
+{
+    pid_t parent = getpid(), pid;
+    char path[512];
+    int fd;
+
+    ccs_tmp_join(path, sizeof(path), dir, output);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        fail_msg("%s: %s", path, strerror(errno));
+    }
+    pid = fork();
+    if (pid == 0) {
+        /* TERM, not KILL: a server takes its children with it. */
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent) {
+            _exit(126);
+        }
+        if (own_group)
+            setpgid(0, 0);
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        execve(argv[0], (char *const *)(uintptr_t)argv, envp);
+        dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    close(fd);
+    if (pid < 0) {
+        fail_msg("fork: %s", strerror(errno));
+    }
+    return pid;
 }

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #define CCS_PLACE_PORTS 4
 
@@ -37,6 +38,13 @@ int ccs_place_complain(const char *dir, const char *text);
 
 /* The same for whatever a sanitizer has written to dir/sanitizer.*. */
 int ccs_place_reports(const char *dir);
+
+/*
+ * Starts a server; what it writes goes to dir/output. own_group: in a process group of its own, for
+ * servers that send signals to all of theirs.
+ */
+pid_t ccs_place_exec(const char *dir, const char *const *argv, char *const *envp,
+                     const char *output, int own_group);
 
 /* What the store does from now on, see slow_preload.c. "" for no delay. */
 void ccs_place_slow(const char *dir, const char *how);
