@@ -6,9 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define BUCKETS 1024
 
@@ -33,6 +30,7 @@ struct runner {
     LIST_ENTRY(runner) link;
     struct ccs_loader *loader;
     pthread_t thread;
+    struct ccs_thread_priority priority;
     int64_t busy_since; /* 0 while idle */
     bool abandoned;     /* nobody will join it */
 };
@@ -48,9 +46,12 @@ struct ccs_loader {
     struct job_queue ready, background, delayed;
     struct runner_list runners, ended_runners;
     size_t jobs, max_jobs;
-    size_t queued; /* in ready and background */
+    size_t queued;    /* in ready and background */
+    int64_t moved_ms; /* when these queues began to fill, or one was last taken out of them */
     unsigned threads, running, idle;
+    unsigned idle_low; /* idle ones at SCHED_IDLE */
     int64_t stuck_ms;
+    struct ccs_priority priority;
     bool closing;
 };
 
@@ -67,6 +68,7 @@ struct ccs_loader *ccs_loader_new(pthread_mutex_t *lock, unsigned threads, size_
     loader->threads = threads;
     loader->max_jobs = max_jobs;
     loader->stuck_ms = stuck_ms;
+    ccs_priority_init(&loader->priority);
     TAILQ_INIT(&loader->ready);
     TAILQ_INIT(&loader->background);
     TAILQ_INIT(&loader->delayed);
@@ -100,7 +102,8 @@ static struct job_queue *job_queue_of(struct ccs_loader *loader, const struct cc
 static void job_enqueue(struct ccs_loader *loader, struct ccs_job *job, enum job_state state)
 {
     job->state = state;
-    loader->queued += state == JOB_QUEUED;
+    if (state == JOB_QUEUED && loader->queued++ == 0)
+        loader->moved_ms = ccs_now_ms();
     TAILQ_INSERT_TAIL(job_queue_of(loader, job), job, queue);
 }
 
@@ -157,27 +160,87 @@ static void wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t due_
         pthread_cond_timedwait(cond, lock, &ts);
 }
 
-/* The next job to run, or NULL when this thread is to end. */
-static struct ccs_job *job_take_locked(struct ccs_loader *loader)
+static bool runner_hangs(const struct runner *r, int64_t now)
 {
+    return r->busy_since != 0 && now - r->busy_since > r->loader->stuck_ms;
+}
+
+/* At SCHED_IDLE in a pressed pool: ends when another thread is there. */
+static bool runner_is_leaving(const struct runner *r, int64_t now)
+{
+    return r->priority.low && ccs_priority_is_pressed(&r->loader->priority, now);
+}
+
+/* Threads that do not count among those wanted; as many may be started in their stead. */
+static unsigned runners_lost_locked(const struct ccs_loader *loader, int64_t now)
+{
+    const struct runner *r;
+    unsigned lost = 0;
+
+    LIST_FOREACH(r, &loader->runners, link)
+    {
+        /* What has begun before all that may still come to its end. */
+        bool leaves = runner_is_leaving(r, now) &&
+                      (r->busy_since == 0 || r->busy_since >= loader->priority.pressed_at);
+
+        lost += runner_hangs(r, now) || r->priority.starving || leaves;
+    }
+    return lost < CCS_LOADER_STUCK_MAX ? lost : CCS_LOADER_STUCK_MAX;
+}
+
+/* Whether jobs have a thread that neither hangs nor has to leave. */
+static bool runners_serve_locked(const struct ccs_loader *loader, int64_t now)
+{
+    const struct runner *r;
+
+    LIST_FOREACH(r, &loader->runners, link)
+    {
+        if (!runner_hangs(r, now) && !runner_is_leaving(r, now))
+            return true;
+    }
+    return false;
+}
+
+/* Wakes a thread for a job; one that only wakes to leave must not be the one. */
+static void runners_wake_locked(struct ccs_loader *loader, int64_t now)
+{
+    if (loader->idle_low > 0 && ccs_priority_is_pressed(&loader->priority, now))
+        pthread_cond_broadcast(&loader->work);
+    else if (loader->idle > 0)
+        pthread_cond_signal(&loader->work);
+}
+
+/* The next job to run, or NULL when this thread is to end. */
+static struct ccs_job *job_take_locked(struct runner *self)
+{
+    struct ccs_loader *loader = self->loader;
+
     while (!loader->closing) {
-        int64_t due = jobs_wake(loader, ccs_now_ms());
+        int64_t now = ccs_now_ms();
+        int64_t due = jobs_wake(loader, now);
         struct ccs_job *job = TAILQ_FIRST(&loader->ready);
 
+        if (runner_is_leaving(self, now) && runners_serve_locked(loader, now))
+            return NULL;
+        /* More threads than wanted exist once those that hung come back. */
+        if (loader->running > loader->threads + runners_lost_locked(loader, now))
+            return NULL;
         if (job == NULL)
             job = TAILQ_FIRST(&loader->background);
         if (job != NULL) {
+            ccs_priority_lower(&loader->priority, &self->priority, now);
             job_dequeue(loader, job);
+            loader->moved_ms = now;
             job->state = JOB_RUNNING;
             job->again = false;
             return job;
         }
-        /* More threads than wanted exist once those that hung come back. */
-        if (loader->running > loader->threads)
-            return NULL;
         loader->idle++;
+        loader->idle_low += self->priority.low;
         wait_until(&loader->work, loader->lock, due);
         loader->idle--;
+        loader->idle_low -= self->priority.low;
+        self->priority.starving = false;
     }
     return NULL;
 }
@@ -235,21 +298,33 @@ static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
     return true;
 }
 
+/* Threads that have let go of everything but what OpenSSL keeps for each of them. */
+static void runners_join(struct runner *ended)
+{
+    struct runner *r;
+
+    while ((r = ended) != NULL) {
+        ended = LIST_NEXT(r, link);
+        pthread_join(r->thread, NULL);
+        free(r);
+    }
+}
+
 static void *loader_main(void *arg)
 {
     struct runner *self = arg;
     struct ccs_loader *loader = self->loader;
+    struct runner *ended;
     struct ccs_job *job;
 
     pthread_setname_np(pthread_self(), "ccs-loader");
-    /* On Linux this is the thread's own nice value; decoding without it would only be less polite.
-     */
-    (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), CCS_LOADER_NICE);
 
     pthread_mutex_lock(loader->lock);
-    while ((job = job_take_locked(loader)) != NULL) {
+    ccs_priority_begin(&loader->priority, &self->priority);
+    while ((job = job_take_locked(self)) != NULL) {
         struct ccs_loaded loaded = {.code = CCS_ESSL};
         struct ccs_task task = job->task;
+        uint64_t waited;
         int64_t retry_ms;
         bool finished;
 
@@ -258,8 +333,10 @@ static void *loader_main(void *arg)
         self->busy_since = ccs_now_ms();
         pthread_mutex_unlock(loader->lock);
         retry_ms = loader->ops.load(&task, &loaded, loader->ops.arg);
+        waited = ccs_priority_measure(&self->priority);
         pthread_mutex_lock(loader->lock);
         self->busy_since = 0;
+        ccs_priority_judge(&loader->priority, &self->priority, waited, ccs_now_ms());
         finished = job_settle_locked(loader, job, &task, &loaded, retry_ms);
         pthread_mutex_unlock(loader->lock);
         if (finished)
@@ -268,13 +345,20 @@ static void *loader_main(void *arg)
         pthread_mutex_lock(loader->lock);
     }
     LIST_REMOVE(self, link);
+    ended = LIST_FIRST(&loader->ended_runners);
+    LIST_INIT(&loader->ended_runners);
     if (self->abandoned)
         free(self);
     else
         LIST_INSERT_HEAD(&loader->ended_runners, self, link);
     loader->running--;
+    /* Others may wait without knowing of a job that this one was to run, now or later. */
+    if (loader->queued > 0 || !TAILQ_EMPTY(&loader->delayed))
+        runners_wake_locked(loader, ccs_now_ms());
     pthread_cond_broadcast(&loader->ended);
     pthread_mutex_unlock(loader->lock);
+    /* Each joins those that ended before it, so that they do not pile up. */
+    runners_join(ended);
     return NULL;
 }
 
@@ -305,6 +389,22 @@ static int runner_start_locked(struct ccs_loader *loader)
     return CCS_OK;
 }
 
+/* Finds threads that starve: within a job, or on their way to one. */
+static void runners_look_locked(struct ccs_loader *loader, int64_t now)
+{
+    struct runner *r;
+
+    if (!ccs_priority_may_look(&loader->priority, now))
+        return;
+    LIST_FOREACH(r, &loader->runners, link)
+    {
+        if (r->busy_since != 0)
+            ccs_priority_look(&loader->priority, &r->priority, r->busy_since, now);
+        else if (loader->queued > 0)
+            ccs_priority_look(&loader->priority, &r->priority, loader->moved_ms, now);
+    }
+}
+
 /*
  * Sees to it that a thread will come for each queued job, with so many to be queued in a moment, if
  * there may be enough of them; fails only if there is none at all.
@@ -312,22 +412,18 @@ static int runner_start_locked(struct ccs_loader *loader)
 static int runners_provide_locked(struct ccs_loader *loader, unsigned more)
 {
     int64_t now = ccs_now_ms();
-    struct runner *r;
-    unsigned stuck = 0;
+    unsigned idle;
 
+    runners_look_locked(loader, now);
+    runners_wake_locked(loader, now);
     /* Those that were woken for other jobs count as idle until they run. */
-    if (loader->idle > 0)
-        pthread_cond_signal(&loader->work);
-    if (loader->idle >= loader->queued + more)
+    idle = loader->idle;
+    if (ccs_priority_is_pressed(&loader->priority, now))
+        idle -= loader->idle_low;
+    if (idle >= loader->queued + more ||
+        loader->running >= loader->threads + runners_lost_locked(loader, now))
         return CCS_OK;
-    LIST_FOREACH(r, &loader->runners, link)
-    {
-        if (r->busy_since != 0 && now - r->busy_since > loader->stuck_ms)
-            stuck++;
-    }
-    if (stuck > CCS_LOADER_STUCK_MAX)
-        stuck = CCS_LOADER_STUCK_MAX;
-    if (loader->running >= loader->threads + stuck)
+    if (loader->running > 0 && !ccs_priority_may_start(&loader->priority, now))
         return CCS_OK;
     if (runner_start_locked(loader) != CCS_OK && loader->running == 0)
         return CCS_ENOMEM;
@@ -373,6 +469,23 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
         TAILQ_INSERT_TAIL(&job->waiters, waiter, link);
     }
     return CCS_OK;
+}
+
+int64_t ccs_loader_tend(struct ccs_loader *loader)
+{
+    int64_t next = INT64_MAX;
+
+    pthread_mutex_lock(loader->lock);
+    if (!loader->closing) {
+        if (loader->queued > 0)
+            (void)runners_provide_locked(loader, 0);
+        else
+            runners_look_locked(loader, ccs_now_ms());
+        if (loader->priority.suspects)
+            next = loader->priority.look_ms;
+    }
+    pthread_mutex_unlock(loader->lock);
+    return next;
 }
 
 int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t hash)
@@ -430,13 +543,15 @@ int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms)
         r->abandoned = true;
     }
     pthread_mutex_unlock(loader->lock);
-    /* These have let go of everything but what OpenSSL keeps for each thread. */
-    while ((r = ended) != NULL) {
-        ended = LIST_NEXT(r, link);
-        pthread_join(r->thread, NULL);
-        free(r);
-    }
+    runners_join(ended);
     return all;
+}
+
+void ccs_loader_set_times(struct ccs_loader *loader, const struct ccs_priority_times *times)
+{
+    pthread_mutex_lock(loader->lock);
+    loader->priority.times = *times;
+    pthread_mutex_unlock(loader->lock);
 }
 
 void ccs_loader_free(struct ccs_loader *loader)

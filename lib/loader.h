@@ -4,8 +4,8 @@
 
 /*
  * Loader threads and their jobs: at most one job per stem, however many wait for it. The threads
- * start with the first job and run at nice 10, so that decoding gives way to handshakes. A job that
- * finds a file half-written comes again after a while. A thread that hangs in the store is
+ * start with the first job, and give way to handshakes (priority.h). A job that finds a file
+ * half-written comes again after a while. A thread that hangs in the store or gets no processor is
  * replaced, up to a limit.
  *
  * One lock, given by the owner of the loader, guards jobs and waiters; functions that end in
@@ -19,6 +19,7 @@
 
 #include "credential.h"
 #include "name.h"
+#include "priority.h"
 
 enum {
     CCS_JOB_BACKGROUND = 1 << 0, /* nobody waits: behind all jobs that somebody waits for */
@@ -67,7 +68,6 @@ struct ccs_loader_ops {
 struct ccs_loader;
 
 #define CCS_LOADER_STUCK_MAX 8
-#define CCS_LOADER_NICE      10
 
 /*
  * threads: how many work at once; max_jobs: most jobs known at once; stuck_ms: a load that takes
@@ -82,6 +82,10 @@ struct ccs_loader *ccs_loader_new(pthread_mutex_t *lock, unsigned threads, size_
  */
 int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64_t hash,
                              unsigned flags, struct ccs_waiter *waiter);
+
+/* To be called once a second or so: sees to threads that starve. Returns when again (ccs_now_ms) if
+ * that is sooner, or INT64_MAX. Call without the lock. */
+int64_t ccs_loader_tend(struct ccs_loader *loader);
 
 /* 1 if a stem has a job. */
 int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t hash);
@@ -98,6 +102,9 @@ int ccs_loader_end(struct ccs_loader *loader, int64_t timeout_ms);
  * for at most timeout_ms; 1 if all have ended. Waiters must have left. Call without the lock.
  */
 int ccs_loader_stop(struct ccs_loader *loader, int64_t timeout_ms);
+
+/* Other times than the usual ones. Before the first job. */
+void ccs_loader_set_times(struct ccs_loader *loader, const struct ccs_priority_times *times);
 
 /* After a stop that returned 1. */
 void ccs_loader_free(struct ccs_loader *loader);

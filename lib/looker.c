@@ -357,8 +357,8 @@ void *ccs_looker_main(void *arg)
     struct ccs_refresh *r = arg;
     int abandoned;
 
-    /* Like the loaders: or it would take the processor from them, for which handshakes wait, as
-     * long as a listing lasts. */
+    /* Like loaders in a pressed pool: or it would take the processor from them, for which
+     * handshakes wait, as long as a listing lasts. */
     (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), CCS_LOADER_NICE);
     while (!ccs_refresh_is_stopping(r)) {
         run_due(r);

@@ -42,7 +42,10 @@ static int64_t on_timers(int64_t now_ms, void *arg)
 {
     struct ccs *ccs = arg;
     int64_t next = ccs_acquire_timers(now_ms, ccs);
+    int64_t tend = ccs_loader_tend(ccs->loader);
 
+    if (tend < next)
+        next = tend;
     if (now_ms >= ccs->next_beat) {
         keep_lease(ccs, now_ms);
         ccs->next_beat = now_ms + CCS_LEASE_BEAT_MS;
