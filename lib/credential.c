@@ -223,6 +223,10 @@ struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t 
         return NULL;
     atomic_init(&cred->refs, 1);
     (void)snprintf(cred->stem, sizeof(cred->stem), "%s", stem);
+    if (ccs_name_digest(0, cred->stem, strlen(cred->stem), cred->name_digest) != CCS_OK) {
+        free(cred);
+        return NULL;
+    }
     for (size_t i = 0; i < count; i++)
         cred->parts[i] = parts[i];
     cred->part_count = count;

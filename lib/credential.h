@@ -77,6 +77,7 @@ struct ccs_cred {
     size_t pair_count;
     const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];
     char stem[CCS_STEM_SIZE];
+    uint8_t name_digest[CCS_DIGEST_SIZE]; /* ccs_name_digest() of the stem, own 0 */
     size_t part_count;
     struct ccs_part *parts[CCS_CRED_PARTS_MAX];
     const struct ccs_part *main_part; /* the file of pairs[0] */
@@ -85,7 +86,7 @@ struct ccs_cred {
 /*
  * New credential from at least one part. Takes over the references of all parts, on success only.
  * Of the pairs of one key type, one that is valid now goes before one that is not, then the one
- * valid from the latest time. NULL: no memory, or more parts than a stem can have.
+ * valid from the latest time. NULL: no memory, more parts than a stem can have, or no SHA-256.
  */
 struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t count);
 

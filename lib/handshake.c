@@ -117,9 +117,10 @@ static int handshake_session_id(const struct ccs_handshake *handshake, uint8_t *
 {
     const struct ccs_answer *answer = &handshake->answer;
 
-    if (answer->code == CCS_OK && strcmp(answer->cred->stem, handshake->name) == 0)
-        return ccs_site_session_id_of_file(handshake->site, handshake->name, handshake->name_len,
-                                           out);
+    if (answer->code == CCS_OK && strcmp(answer->cred->stem, handshake->name) == 0) {
+        ccs_site_session_id_of(handshake->site, answer->cred->name_digest, out);
+        return CCS_OK;
+    }
     return ccs_site_session_id(handshake->site, answer->code != CCS_OK, handshake->name,
                                handshake->name_len, out);
 }

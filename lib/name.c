@@ -343,3 +343,14 @@ int ccs_name_from_file(const char *file, size_t len, char *out, enum ccs_file_ki
     *unicode = base.converted > 0;
     return CCS_OK;
 }
+
+int ccs_name_digest(int own, const char *name, size_t len, uint8_t *out)
+{
+    uint8_t text[1 + CCS_STEM_SIZE];
+
+    if (len > CCS_STEM_SIZE)
+        return CCS_EINVAL;
+    text[0] = own != 0;
+    memcpy(text + 1, name, len);
+    return ccs_digest(text, 1 + len, out);
+}

@@ -14,6 +14,7 @@
 #include <ccs/ccs.h>
 
 #include "base.h"
+#include "digest.h"
 
 #define CCS_NAME_MAX       253
 #define CCS_STEM_SIZE      (2 + CCS_NAME_MAX + 1) /* "_.", a canonical name, NUL */
@@ -33,6 +34,12 @@ int ccs_name_canonical(const char *name, size_t len, char *out, size_t *out_len)
  * name of one label, or one too long for it. out as above.
  */
 int ccs_name_wildcard(const char *canonical, size_t len, char *out, size_t *out_len);
+
+/*
+ * Digest of a canonical name or stem ("" too), another one with own than without. out holds
+ * CCS_DIGEST_SIZE octets. CCS_EINVAL if it is too long, CCS_ESSL.
+ */
+int ccs_name_digest(int own, const char *name, size_t len, uint8_t *out);
 
 /* Kinds of files that a stem can have. */
 enum ccs_file_kind { CCS_FILE_ANY, CCS_FILE_RSA, CCS_FILE_ECDSA, CCS_FILE_KINDS };

@@ -2,10 +2,7 @@
 #ifndef CCS_SITE_H
 #define CCS_SITE_H
 
-/*
- * What one virtual server wants of a store. Immutable but for the instance it is bound to, and for
- * what it remembers.
- */
+/* What one virtual server wants of a store. Immutable but for the instance it is bound to. */
 
 #include <ccs/openssl.h>
 
@@ -14,15 +11,12 @@
 
 #define CCS_SITE_SESSION_ID_SIZE 32 /* the most that OpenSSL takes as a session id context */
 
-struct ccs_site_ids;
-
 struct ccs_site {
     struct ccs *ccs; /* borrowed; NULL: not bound */
     enum ccs_unknown_name unknown_name;
     size_t default_len;
     char default_name[CCS_STEM_SIZE];           /* canonical; "" if there is none */
     uint8_t identity[CCS_SITE_SESSION_ID_SIZE]; /* digest of the session_id text and the store */
-    struct ccs_site_ids *ids;                   /* session id contexts of names with a file */
 };
 
 /*
@@ -34,11 +28,9 @@ int ccs_site_session_id(const struct ccs_site *site, int own, const char *name, 
                         uint8_t *out);
 
 /*
- * The same with own 0, remembered for as many names as there is room for, because it is the
- * dearest part of a warm handshake that is the library's own. For names that have a file: those
- * that any client can make up would use the room up. Any thread, several at once.
+ * The same with own 0 for a name whose ccs_name_digest() is known, as that of a credential is: of a
+ * warm handshake's own work a digest would be the dearest part.
  */
-int ccs_site_session_id_of_file(const struct ccs_site *site, const char *name, size_t len,
-                                uint8_t *out);
+void ccs_site_session_id_of(const struct ccs_site *site, const uint8_t *name_digest, uint8_t *out);
 
 #endif

@@ -557,66 +557,23 @@ static void session_ids(void **state)
     ccs_site_free(NULL);
 }
 
-#define REMEMBERED 5000 /* more names than a site has places for, so that many share one */
-
-/* What is remembered for one name or site must never be given out for another. */
-static void remembered_session_ids(void **state)
+/* A credential knows the digest of its own name, and serves it as any other of that name. */
+static void session_id_of_a_credential(void **state)
 {
+    struct server *s = *state;
     struct ccs_site *sites[2] = {kit_site("x", NULL, NULL, NULL), kit_site("y", NULL, NULL, NULL)};
     uint8_t want[CCS_SITE_SESSION_ID_SIZE], got[CCS_SITE_SESSION_ID_SIZE];
-    char name[64];
 
-    (void)state;
-    for (int turn = 0; turn < 3; turn++)
-        for (int i = 0; i < REMEMBERED; i++) {
-            const struct ccs_site *site = sites[i & 1];
-            int len = snprintf(name, sizeof(name), "host-%d.example", i / 2);
-
-            /* Also the same octets with another length. */
-            for (size_t end = (size_t)len; end + 3 > (size_t)len; end--) {
-                assert_int_equal(ccs_site_session_id(site, 0, name, end, want), CCS_OK);
-                assert_int_equal(ccs_site_session_id_of_file(site, name, end, got), CCS_OK);
-                assert_memory_equal(got, want, sizeof(want));
-            }
-        }
-    assert_int_equal(ccs_site_session_id_of_file(sites[0], "", 0, got), CCS_OK);
-    assert_int_equal(ccs_site_session_id(sites[0], 0, "", 0, want), CCS_OK);
-    assert_memory_equal(got, want, sizeof(want));
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(ccs_site_session_id(sites[i], 0, s->a->stem, strlen(s->a->stem), want),
+                         CCS_OK);
+        ccs_site_session_id_of(sites[i], s->a->name_digest, got);
+        assert_memory_equal(got, want, sizeof(want));
+        ccs_site_session_id_of(sites[i], s->b->name_digest, got);
+        assert_memory_not_equal(got, want, sizeof(want));
+    }
     for (size_t i = 0; i < 2; i++)
         ccs_site_free(sites[i]);
-}
-
-static void *remember_thread(void *arg)
-{
-    uint8_t want[CCS_SITE_SESSION_ID_SIZE], got[CCS_SITE_SESSION_ID_SIZE];
-    const struct ccs_site *site = arg;
-    char name[64];
-
-    for (int i = 0; i < REMEMBERED; i++) {
-        int len = snprintf(name, sizeof(name), "host-%d.example", i % 2000);
-
-        if (ccs_site_session_id(site, 0, name, (size_t)len, want) != CCS_OK ||
-            ccs_site_session_id_of_file(site, name, (size_t)len, got) != CCS_OK ||
-            memcmp(got, want, sizeof(want)) != 0)
-            return arg;
-    }
-    return NULL;
-}
-
-static void remembered_in_threads(void **state)
-{
-    struct ccs_site *site = kit_site("x", NULL, NULL, NULL);
-    pthread_t threads[4];
-    void *failed;
-
-    (void)state;
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, remember_thread, site), 0);
-    for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(pthread_join(threads[i], &failed), 0);
-        assert_null(failed);
-    }
-    ccs_site_free(site);
 }
 
 static void bad_site(void **state)
@@ -660,8 +617,7 @@ int main(void)
         EACH(warm_refuses),
         EACH(warm_in_threads),
         EACH(session_ids),
-        cmocka_unit_test(remembered_session_ids),
-        cmocka_unit_test(remembered_in_threads),
+        EACH(session_id_of_a_credential),
         EACH(bad_site),
     };
 
