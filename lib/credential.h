@@ -76,8 +76,8 @@ struct ccs_cred {
     /* What is served: one pair per key type, the newest; the first is the main one. */
     size_t pair_count;
     const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];
-    char stem[CCS_STEM_SIZE];
     uint8_t name_digest[CCS_DIGEST_SIZE]; /* ccs_name_digest() of the stem, own 0 */
+    char stem[CCS_STEM_SIZE];
     size_t part_count;
     struct ccs_part *parts[CCS_CRED_PARTS_MAX];
     const struct ccs_part *main_part; /* the file of pairs[0] */
