@@ -5,25 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
-
-#define BUCKETS 1024
-
-enum job_state { JOB_QUEUED, JOB_DELAYED, JOB_RUNNING };
-
-struct ccs_job {
-    struct ccs_loader *loader;
-    LIST_ENTRY(ccs_job) bucket;
-    TAILQ_ENTRY(ccs_job) queue; /* of its state's queue; running jobs are in none */
-    struct ccs_task task;
-    enum job_state state;
-    bool background; /* which queue it is in, or would be */
-    bool again;
-    int64_t due_ms;
-    struct ccs_waiters waiters;
-};
-
-TAILQ_HEAD(job_queue, ccs_job);
+#include <sys/queue.h>
 
 /* One thread. In a list, so that those that hang can be counted and those that ended joined. */
 struct runner {
@@ -42,12 +24,8 @@ struct ccs_loader {
     pthread_cond_t work;   /* a job became ready, or closing */
     pthread_cond_t ended;  /* a thread ended */
     struct ccs_loader_ops ops;
-    LIST_HEAD(, ccs_job) buckets[BUCKETS];
-    struct job_queue ready, background, delayed;
+    struct ccs_jobs jobs;
     struct runner_list runners, ended_runners;
-    size_t jobs, max_jobs;
-    size_t queued;    /* in ready and background */
-    int64_t moved_ms; /* when these queues began to fill, or one was last taken out of them */
     unsigned threads, running, idle;
     unsigned idle_low; /* idle ones at SCHED_IDLE */
     int64_t stuck_ms;
@@ -66,88 +44,15 @@ struct ccs_loader *ccs_loader_new(pthread_mutex_t *lock, unsigned threads, size_
     loader->lock = lock;
     loader->ops = *ops;
     loader->threads = threads;
-    loader->max_jobs = max_jobs;
     loader->stuck_ms = stuck_ms;
     ccs_priority_init(&loader->priority);
-    TAILQ_INIT(&loader->ready);
-    TAILQ_INIT(&loader->background);
-    TAILQ_INIT(&loader->delayed);
+    ccs_jobs_init(&loader->jobs, max_jobs);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&loader->work, &attr);
     pthread_cond_init(&loader->ended, &attr);
     pthread_condattr_destroy(&attr);
     return loader;
-}
-
-static struct ccs_job *job_find(struct ccs_loader *loader, const char *stem, uint64_t hash)
-{
-    struct ccs_job *job;
-
-    LIST_FOREACH(job, &loader->buckets[hash % BUCKETS], bucket)
-    {
-        if (job->task.hash == hash && strcmp(job->task.stem, stem) == 0)
-            return job;
-    }
-    return NULL;
-}
-
-static struct job_queue *job_queue_of(struct ccs_loader *loader, const struct ccs_job *job)
-{
-    if (job->state == JOB_DELAYED)
-        return &loader->delayed;
-    return job->background ? &loader->background : &loader->ready;
-}
-
-static void job_enqueue(struct ccs_loader *loader, struct ccs_job *job, enum job_state state)
-{
-    job->state = state;
-    if (state == JOB_QUEUED && loader->queued++ == 0)
-        loader->moved_ms = ccs_now_ms();
-    TAILQ_INSERT_TAIL(job_queue_of(loader, job), job, queue);
-}
-
-static void job_dequeue(struct ccs_loader *loader, struct ccs_job *job)
-{
-    loader->queued -= job->state == JOB_QUEUED;
-    TAILQ_REMOVE(job_queue_of(loader, job), job, queue);
-}
-
-static void job_free(struct ccs_loader *loader, struct ccs_job *job)
-{
-    LIST_REMOVE(job, bucket);
-    loader->jobs--;
-    free(job);
-}
-
-/* Moves a job before or behind those that somebody waits for. */
-static void job_rank(struct ccs_loader *loader, struct ccs_job *job, bool background)
-{
-    if (job->background == background)
-        return;
-    if (job->state == JOB_QUEUED)
-        job_dequeue(loader, job);
-    job->background = background;
-    if (job->state == JOB_QUEUED)
-        job_enqueue(loader, job, JOB_QUEUED);
-}
-
-/* Moves delayed jobs whose time has come to the ready queue; returns when the next one is due. */
-static int64_t jobs_wake(struct ccs_loader *loader, int64_t now)
-{
-    struct ccs_job *job, *next;
-    int64_t due = INT64_MAX;
-
-    for (job = TAILQ_FIRST(&loader->delayed); job != NULL; job = next) {
-        next = TAILQ_NEXT(job, queue);
-        if (job->due_ms <= now) {
-            job_dequeue(loader, job);
-            job_enqueue(loader, job, JOB_QUEUED);
-        } else if (job->due_ms < due) {
-            due = job->due_ms;
-        }
-    }
-    return due;
 }
 
 static void wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t due_ms)
@@ -217,22 +122,17 @@ static struct ccs_job *job_take_locked(struct runner *self)
 
     while (!loader->closing) {
         int64_t now = ccs_now_ms();
-        int64_t due = jobs_wake(loader, now);
-        struct ccs_job *job = TAILQ_FIRST(&loader->ready);
+        int64_t due = ccs_jobs_wake(&loader->jobs, now);
+        struct ccs_job *job;
 
         if (runner_is_leaving(self, now) && runners_serve_locked(loader, now))
             return NULL;
         /* More threads than wanted exist once those that hung come back. */
         if (loader->running > loader->threads + runners_lost_locked(loader, now))
             return NULL;
-        if (job == NULL)
-            job = TAILQ_FIRST(&loader->background);
+        job = ccs_jobs_take(&loader->jobs, now);
         if (job != NULL) {
             ccs_priority_lower(&loader->priority, &self->priority, now);
-            job_dequeue(loader, job);
-            loader->moved_ms = now;
-            job->state = JOB_RUNNING;
-            job->again = false;
             return job;
         }
         loader->idle++;
@@ -277,20 +177,19 @@ static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
     if (!later || (task->attempt > 0 && !elsewhere))
         TAILQ_CONCAT(&waiters, &job->waiters, link);
     if (elsewhere && later && is_unwanted(job, task)) {
-        job_free(loader, job);
+        ccs_jobs_drop(job);
         return false;
     }
     if (later) {
         job->task.flags |= task->flags;
         job->task.attempt += !elsewhere;
-        job->due_ms = ccs_now_ms() + retry_ms;
-        job_enqueue(loader, job, JOB_DELAYED);
+        ccs_jobs_delay(job, ccs_now_ms() + retry_ms);
     } else if (job->again) {
         job->task.attempt = 0;
         job->background = true;
-        job_enqueue(loader, job, JOB_QUEUED);
+        ccs_jobs_requeue(job, ccs_now_ms());
     } else {
-        job_free(loader, job);
+        ccs_jobs_drop(job);
     }
     if (later && TAILQ_EMPTY(&waiters))
         return false;
@@ -353,7 +252,7 @@ static void *loader_main(void *arg)
         LIST_INSERT_HEAD(&loader->ended_runners, self, link);
     loader->running--;
     /* Others may wait without knowing of a job that this one was to run, now or later. */
-    if (loader->queued > 0 || !TAILQ_EMPTY(&loader->delayed))
+    if (loader->jobs.queued > 0 || !TAILQ_EMPTY(&loader->jobs.delayed))
         runners_wake_locked(loader, ccs_now_ms());
     pthread_cond_broadcast(&loader->ended);
     pthread_mutex_unlock(loader->lock);
@@ -400,8 +299,8 @@ static void runners_look_locked(struct ccs_loader *loader, int64_t now)
     {
         if (r->busy_since != 0)
             ccs_priority_look(&loader->priority, &r->priority, r->busy_since, now);
-        else if (loader->queued > 0)
-            ccs_priority_look(&loader->priority, &r->priority, loader->moved_ms, now);
+        else if (loader->jobs.queued > 0)
+            ccs_priority_look(&loader->priority, &r->priority, loader->jobs.moved_ms, now);
     }
 }
 
@@ -420,7 +319,7 @@ static int runners_provide_locked(struct ccs_loader *loader, unsigned more)
     idle = loader->idle;
     if (ccs_priority_is_pressed(&loader->priority, now))
         idle -= loader->idle_low;
-    if (idle >= loader->queued + more ||
+    if (idle >= loader->jobs.queued + more ||
         loader->running >= loader->threads + runners_lost_locked(loader, now))
         return CCS_OK;
     if (loader->running > 0 && !ccs_priority_may_start(&loader->priority, now))
@@ -433,41 +332,27 @@ static int runners_provide_locked(struct ccs_loader *loader, unsigned more)
 int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64_t hash,
                              unsigned flags, struct ccs_waiter *waiter)
 {
-    struct ccs_job *job = job_find(loader, stem, hash);
+    struct ccs_job *job = ccs_jobs_find(&loader->jobs, stem, hash);
 
     if (loader->closing)
         return CCS_ECLOSED;
     if (job == NULL) {
-        if (loader->jobs >= loader->max_jobs)
+        if (ccs_jobs_is_full(&loader->jobs))
             return CCS_EBUSY;
         if (runners_provide_locked(loader, 1) != CCS_OK)
             return CCS_ENOMEM;
-        job = calloc(1, sizeof(*job));
+        job = ccs_jobs_add(&loader->jobs, stem, hash, (flags & CCS_JOB_BACKGROUND) != 0,
+                           ccs_now_ms());
         if (job == NULL)
             return CCS_ENOMEM;
-        memcpy(job->task.stem, stem, strnlen(stem, sizeof(job->task.stem) - 1));
-        job->loader = loader;
-        job->task.hash = hash;
-        job->background = (flags & CCS_JOB_BACKGROUND) != 0;
-        TAILQ_INIT(&job->waiters);
-        LIST_INSERT_HEAD(&loader->buckets[hash % BUCKETS], job, bucket);
-        loader->jobs++;
-        job_enqueue(loader, job, JOB_QUEUED);
     } else {
-        if (job->state == JOB_RUNNING && (flags & CCS_JOB_CHANGED))
-            job->again = true;
-        if (job->state == JOB_DELAYED && (flags & CCS_JOB_CHANGED))
-            job->due_ms = ccs_now_ms();
-        if (!(flags & CCS_JOB_BACKGROUND))
-            job_rank(loader, job, false);
+        ccs_jobs_hurry(job, flags, ccs_now_ms());
         if (runners_provide_locked(loader, 0) != CCS_OK)
             return CCS_ENOMEM;
     }
     job->task.flags |= flags & (CCS_JOB_CHANGED | CCS_JOB_REMOVED);
-    if (waiter != NULL) {
-        waiter->job = job;
-        TAILQ_INSERT_TAIL(&job->waiters, waiter, link);
-    }
+    if (waiter != NULL)
+        ccs_jobs_join(job, waiter);
     return CCS_OK;
 }
 
@@ -477,7 +362,7 @@ int64_t ccs_loader_tend(struct ccs_loader *loader)
 
     pthread_mutex_lock(loader->lock);
     if (!loader->closing) {
-        if (loader->queued > 0)
+        if (loader->jobs.queued > 0)
             (void)runners_provide_locked(loader, 0);
         else
             runners_look_locked(loader, ccs_now_ms());
@@ -490,20 +375,12 @@ int64_t ccs_loader_tend(struct ccs_loader *loader)
 
 int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t hash)
 {
-    return job_find(loader, stem, hash) != NULL;
+    return ccs_jobs_find(&loader->jobs, stem, hash) != NULL;
 }
 
 void ccs_loader_leave_locked(struct ccs_waiter *waiter)
 {
-    struct ccs_job *job = waiter->job;
-
-    if (job == NULL)
-        return;
-    TAILQ_REMOVE(&job->waiters, waiter, link);
-    waiter->job = NULL;
-    /* Who comes next must not wait for what nobody waits for any more. */
-    if (TAILQ_EMPTY(&job->waiters))
-        job_rank(job->loader, job, true);
+    ccs_jobs_leave(waiter, ccs_now_ms());
 }
 
 static bool loader_end_locked(struct ccs_loader *loader, int64_t timeout_ms)
@@ -558,12 +435,7 @@ void ccs_loader_free(struct ccs_loader *loader)
 {
     if (loader == NULL)
         return;
-    for (size_t i = 0; i < BUCKETS; i++) {
-        struct ccs_job *job;
-
-        while ((job = LIST_FIRST(&loader->buckets[i])) != NULL)
-            job_free(loader, job);
-    }
+    ccs_jobs_clear(&loader->jobs);
     pthread_cond_destroy(&loader->work);
     pthread_cond_destroy(&loader->ended);
     free(loader);

@@ -3,36 +3,22 @@
 #define CCS_LOADER_H
 
 /*
- * Loader threads and their jobs: at most one job per stem, however many wait for it. The threads
- * start with the first job, and give way to handshakes (priority.h). A job that finds a file
- * half-written comes again after a while. A thread that hangs in the store or gets no processor is
- * replaced, up to a limit.
+ * Loader threads and their jobs (jobs.h): at most one job per stem, however many wait for it. The
+ * threads start with the first job, and give way to handshakes (priority.h). A job that finds a
+ * file half-written comes again after a while. A thread that hangs in the store or gets no
+ * processor is replaced, up to a limit.
  *
  * One lock, given by the owner of the loader, guards jobs and waiters; functions that end in
  * _locked want it held.
  */
 
 #include <pthread.h>
-#include <sys/queue.h>
 
 #include <ccs/ccs.h>
 
 #include "credential.h"
-#include "name.h"
+#include "jobs.h"
 #include "priority.h"
-
-enum {
-    CCS_JOB_BACKGROUND = 1 << 0, /* nobody waits: behind all jobs that somebody waits for */
-    CCS_JOB_CHANGED = 1 << 1,    /* what a running job reads may be out of date: run it once more */
-    CCS_JOB_REMOVED = 1 << 2     /* files that are not there are gone for good */
-};
-
-struct ccs_task {
-    char stem[CCS_STEM_SIZE];
-    uint64_t hash;
-    unsigned flags;
-    unsigned attempt; /* 0 the first time */
-};
 
 struct ccs_loaded {
     int code;
@@ -40,14 +26,6 @@ struct ccs_loaded {
     struct ccs_cred *cred; /* a reference, released by the loader; set when code is CCS_OK */
     struct ccs_error error;
 };
-
-struct ccs_job;
-
-struct ccs_waiter {
-    TAILQ_ENTRY(ccs_waiter) link;
-    struct ccs_job *job; /* NULL: waits for none */
-};
-TAILQ_HEAD(ccs_waiters, ccs_waiter);
 
 struct ccs_loader_ops {
     /*
