@@ -7,7 +7,6 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -102,15 +101,4 @@ void agent_harden_leave_log(void)
 #ifndef __SANITIZE_ADDRESS__
     (void)dup2(STDIN_FILENO, STDERR_FILENO);
 #endif
-}
-
-void *agent_harden_memory(size_t size)
-{
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (p == MAP_FAILED)
-        return NULL;
-    (void)mlock(p, size);
-    (void)madvise(p, size, MADV_DONTDUMP);
-    return p;
 }

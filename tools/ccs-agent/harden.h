@@ -20,7 +20,4 @@ int agent_harden_user(const char *user, struct ccs_error *err);
 /* A server's log is not the agent's to keep open: it has its own way to send lines there. */
 void agent_harden_leave_log(void);
 
-/* Memory for what must not be swapped out or dumped. NULL: none. */
-void *agent_harden_memory(size_t size);
-
 #endif

@@ -17,6 +17,7 @@
 #include "error.h"
 #include "harden.h"
 #include "inherited.h"
+#include "pages.h"
 #include "secret.h"
 #include "supervisor.h"
 
@@ -37,7 +38,7 @@ static int agent_settings(struct agent_family *f, const char *config, struct ccs
 
     if (rv != CCS_OK)
         return rv;
-    f->setup = agent_harden_memory(sizeof(*f->setup));
+    f->setup = ccs_pages_new(sizeof(*f->setup));
     if (f->setup == NULL)
         return ccs_error_set(err, CCS_ENOMEM, "no memory for ccs-agent");
     return config != NULL ? agent_config_read(config, f->setup, err)
