@@ -35,6 +35,6 @@ elseif(CMAKE_BUILD_TYPE MATCHES "^Rel")
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
   add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
   # All symbols are bound at start anyway. A handshake calls OpenSSL from many places, once each, and
-  # every stub on the way would be one more line of code that no cache holds by then.
+  # each detour through the linkage table would be one more line of code that is in no cache.
   add_compile_options(-fno-plt -fno-semantic-interposition)
 endif()

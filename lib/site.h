@@ -9,7 +9,7 @@
 #include "name.h"
 #include "settings.h"
 
-#define CCS_SITE_SESSION_ID_SIZE 32 /* the most that OpenSSL takes as a session id context */
+#define CCS_SITE_SESSION_ID_SIZE CCS_DIGEST_SIZE /* as much as OpenSSL takes */
 
 struct ccs_site {
     struct ccs *ccs; /* borrowed; NULL: not bound */
