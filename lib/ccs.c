@@ -214,7 +214,8 @@ int ccs_dispatch(struct ccs *ccs, unsigned max)
     unsigned n;
 
     ccs_notify_clear(&ccs->notify);
-    n = ccs_log_deliver(ccs->log, max);
+    /* No more than half of it for log lines: those that wait for an answer have their share. */
+    n = ccs_log_deliver(ccs->log, max - max / 2);
     if (max == 0 || n < max)
         n += ccs_acquire_dispatch(ccs, max == 0 ? 0 : max - n);
     if (max != 0 && n >= max)

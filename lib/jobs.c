@@ -57,11 +57,10 @@ static struct ccs_job_queue *queue_of(const struct ccs_job *job)
     return job->background ? &job->jobs->background : &job->jobs->ready;
 }
 
-static void enqueue(struct ccs_job *job, int64_t now)
+static void enqueue(struct ccs_job *job)
 {
     job->state = CCS_JOB_QUEUED;
-    if (job->jobs->queued++ == 0)
-        job->jobs->moved_ms = now;
+    job->jobs->queued++;
     TAILQ_INSERT_TAIL(queue_of(job), job, queue);
 }
 
@@ -72,7 +71,7 @@ static void dequeue(struct ccs_job *job)
 }
 
 struct ccs_job *ccs_jobs_add(struct ccs_jobs *jobs, const char *stem, uint64_t hash,
-                             bool background, int64_t now)
+                             bool background)
 {
     struct ccs_job *job;
 
@@ -88,7 +87,7 @@ struct ccs_job *ccs_jobs_add(struct ccs_jobs *jobs, const char *stem, uint64_t h
     TAILQ_INIT(&job->waiters);
     LIST_INSERT_HEAD(bucket_of(jobs, hash), job, bucket);
     jobs->count++;
-    enqueue(job, now);
+    enqueue(job);
     return job;
 }
 
@@ -99,10 +98,10 @@ void ccs_jobs_hurry(struct ccs_job *job, unsigned flags, int64_t now)
     if (job->state == CCS_JOB_DELAYED && (flags & CCS_JOB_CHANGED))
         job->due_ms = now;
     if (!(flags & CCS_JOB_BACKGROUND))
-        ccs_jobs_rank(job, false, now);
+        ccs_jobs_rank(job, false);
 }
 
-void ccs_jobs_rank(struct ccs_job *job, bool background, int64_t now)
+void ccs_jobs_rank(struct ccs_job *job, bool background)
 {
     if (job->background == background)
         return;
@@ -110,7 +109,7 @@ void ccs_jobs_rank(struct ccs_job *job, bool background, int64_t now)
         dequeue(job);
     job->background = background;
     if (job->state == CCS_JOB_QUEUED)
-        enqueue(job, now);
+        enqueue(job);
 }
 
 int64_t ccs_jobs_wake(struct ccs_jobs *jobs, int64_t now)
@@ -122,7 +121,7 @@ int64_t ccs_jobs_wake(struct ccs_jobs *jobs, int64_t now)
         next = TAILQ_NEXT(job, queue);
         if (job->due_ms <= now) {
             dequeue(job);
-            enqueue(job, now);
+            enqueue(job);
         } else if (job->due_ms < due) {
             due = job->due_ms;
         }
@@ -130,7 +129,7 @@ int64_t ccs_jobs_wake(struct ccs_jobs *jobs, int64_t now)
     return due;
 }
 
-struct ccs_job *ccs_jobs_take(struct ccs_jobs *jobs, int64_t now)
+struct ccs_job *ccs_jobs_take(struct ccs_jobs *jobs)
 {
     struct ccs_job *job = TAILQ_FIRST(&jobs->ready);
 
@@ -139,15 +138,14 @@ struct ccs_job *ccs_jobs_take(struct ccs_jobs *jobs, int64_t now)
     if (job == NULL)
         return NULL;
     dequeue(job);
-    jobs->moved_ms = now;
     job->state = CCS_JOB_RUNNING;
     job->again = false;
     return job;
 }
 
-void ccs_jobs_requeue(struct ccs_job *job, int64_t now)
+void ccs_jobs_requeue(struct ccs_job *job)
 {
-    enqueue(job, now);
+    enqueue(job);
 }
 
 void ccs_jobs_delay(struct ccs_job *job, int64_t due_ms)
@@ -170,7 +168,7 @@ void ccs_jobs_join(struct ccs_job *job, struct ccs_waiter *waiter)
     TAILQ_INSERT_TAIL(&job->waiters, waiter, link);
 }
 
-void ccs_jobs_leave(struct ccs_waiter *waiter, int64_t now)
+void ccs_jobs_leave(struct ccs_waiter *waiter)
 {
     struct ccs_job *job = waiter->job;
 
@@ -180,5 +178,5 @@ void ccs_jobs_leave(struct ccs_waiter *waiter, int64_t now)
     waiter->job = NULL;
     /* Who comes next must not wait for what nobody waits for any more. */
     if (TAILQ_EMPTY(&job->waiters))
-        ccs_jobs_rank(job, true, now);
+        ccs_jobs_rank(job, true);
 }

@@ -59,8 +59,7 @@ struct ccs_jobs {
     struct ccs_job_bucket buckets[CCS_JOBS_BUCKETS];
     struct ccs_job_queue ready, background, delayed;
     size_t count, max;
-    size_t queued;    /* in ready and background */
-    int64_t moved_ms; /* when these queues began to fill, or one was last taken out of them */
+    size_t queued; /* in ready and background */
 };
 
 /* max: most jobs at once. */
@@ -76,27 +75,27 @@ bool ccs_jobs_is_full(const struct ccs_jobs *jobs);
 
 /* Queues a new job for a stem that has none. NULL: they are full, or no memory. */
 struct ccs_job *ccs_jobs_add(struct ccs_jobs *jobs, const char *stem, uint64_t hash,
-                             bool background, int64_t now);
+                             bool background);
 
 /* A job is asked for again, with flags: it may have to run sooner, or once more. */
 void ccs_jobs_hurry(struct ccs_job *job, unsigned flags, int64_t now);
 
 /* Moves a job before or behind those that somebody waits for. */
-void ccs_jobs_rank(struct ccs_job *job, bool background, int64_t now);
+void ccs_jobs_rank(struct ccs_job *job, bool background);
 
 /* Queues delayed jobs whose time has come; returns when the next one is due, or INT64_MAX. */
 int64_t ccs_jobs_wake(struct ccs_jobs *jobs, int64_t now);
 
 /* Takes the next job out of its queue, to be run; NULL if none is queued. */
-struct ccs_job *ccs_jobs_take(struct ccs_jobs *jobs, int64_t now);
+struct ccs_job *ccs_jobs_take(struct ccs_jobs *jobs);
 
 /* What becomes of a running job: it is queued again, comes later, or is freed. */
-void ccs_jobs_requeue(struct ccs_job *job, int64_t now);
+void ccs_jobs_requeue(struct ccs_job *job);
 void ccs_jobs_delay(struct ccs_job *job, int64_t due_ms);
 void ccs_jobs_drop(struct ccs_job *job);
 
 /* The waiter waits for a job, or for none any longer; the job goes on. */
 void ccs_jobs_join(struct ccs_job *job, struct ccs_waiter *waiter);
-void ccs_jobs_leave(struct ccs_waiter *waiter, int64_t now);
+void ccs_jobs_leave(struct ccs_waiter *waiter);
 
 #endif

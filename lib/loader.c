@@ -6,14 +6,17 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "companion.h"
+
 /* One thread. In a list, so that those that hang can be counted and those that ended joined. */
 struct runner {
     LIST_ENTRY(runner) link;
     struct ccs_loader *loader;
     pthread_t thread;
-    struct ccs_thread_priority priority;
-    int64_t busy_since; /* 0 while idle */
-    bool abandoned;     /* nobody will join it */
+    struct ccs_companion *companion;     /* its own; NULL: none yet */
+    struct ccs_thread_priority priority; /* of the companion */
+    int64_t busy_since;                  /* 0 while idle */
+    bool abandoned;                      /* nobody will join it */
 };
 
 LIST_HEAD(runner_list, runner);
@@ -26,7 +29,7 @@ struct ccs_loader {
     struct ccs_jobs jobs;
     struct runner_list runners, ended_runners;
     unsigned threads, running, idle;
-    unsigned idle_low; /* idle ones at SCHED_IDLE */
+    unsigned ending; /* not among those running any more */
     int64_t stuck_ms;
     struct ccs_priority priority;
     bool closing;
@@ -69,12 +72,6 @@ static bool runner_hangs(const struct runner *r, int64_t now)
     return r->busy_since != 0 && now - r->busy_since > r->loader->stuck_ms;
 }
 
-/* At SCHED_IDLE in a pressed pool: ends when another thread is there. */
-static bool runner_is_leaving(const struct runner *r, int64_t now)
-{
-    return r->priority.low && ccs_priority_is_pressed(&r->loader->priority, now);
-}
-
 /* Threads that do not count among those wanted; as many may be started in their stead. */
 static unsigned runners_lost_locked(const struct ccs_loader *loader, int64_t now)
 {
@@ -82,36 +79,8 @@ static unsigned runners_lost_locked(const struct ccs_loader *loader, int64_t now
     unsigned lost = 0;
 
     LIST_FOREACH(r, &loader->runners, link)
-    {
-        /* What has begun before all that may still come to its end. */
-        bool leaves = runner_is_leaving(r, now) &&
-                      (r->busy_since == 0 || r->busy_since >= loader->priority.pressed_at);
-
-        lost += runner_hangs(r, now) || r->priority.starving || leaves;
-    }
+    lost += runner_hangs(r, now) || r->priority.starving;
     return lost < CCS_LOADER_STUCK_MAX ? lost : CCS_LOADER_STUCK_MAX;
-}
-
-/* Whether jobs have a thread that neither hangs nor has to leave. */
-static bool runners_serve_locked(const struct ccs_loader *loader, int64_t now)
-{
-    const struct runner *r;
-
-    LIST_FOREACH(r, &loader->runners, link)
-    {
-        if (!runner_hangs(r, now) && !runner_is_leaving(r, now))
-            return true;
-    }
-    return false;
-}
-
-/* Wakes a thread for a job; one that only wakes to leave must not be the one. */
-static void runners_wake_locked(struct ccs_loader *loader, int64_t now)
-{
-    if (loader->idle_low > 0 && ccs_priority_is_pressed(&loader->priority, now))
-        pthread_cond_broadcast(&loader->work);
-    else if (loader->idle > 0)
-        pthread_cond_signal(&loader->work);
 }
 
 /* The next job to run, or NULL when this thread is to end. */
@@ -124,22 +93,15 @@ static struct ccs_job *job_take_locked(struct runner *self)
         int64_t due = ccs_jobs_wake(&loader->jobs, now);
         struct ccs_job *job;
 
-        if (runner_is_leaving(self, now) && runners_serve_locked(loader, now))
-            return NULL;
         /* More threads than wanted exist once those that hung come back. */
         if (loader->running > loader->threads + runners_lost_locked(loader, now))
             return NULL;
-        job = ccs_jobs_take(&loader->jobs, now);
-        if (job != NULL) {
-            ccs_priority_lower(&loader->priority, &self->priority, now);
+        job = ccs_jobs_take(&loader->jobs);
+        if (job != NULL)
             return job;
-        }
         loader->idle++;
-        loader->idle_low += self->priority.low;
         wait_until(&loader->work, loader->lock, due);
         loader->idle--;
-        loader->idle_low -= self->priority.low;
-        self->priority.starving = false;
     }
     return NULL;
 }
@@ -186,7 +148,7 @@ static bool job_settle_locked(struct ccs_loader *loader, struct ccs_job *job,
     } else if (job->again) {
         job->task.attempt = 0;
         job->background = true;
-        ccs_jobs_requeue(job, ccs_now_ms());
+        ccs_jobs_requeue(job);
     } else {
         ccs_jobs_drop(job);
     }
@@ -208,6 +170,34 @@ static void runners_join(struct runner *ended)
     }
 }
 
+/*
+ * What of the job takes long goes to the companion, as long as none of the pool starves. Lets go of
+ * the lock for the first one.
+ */
+static void runner_delegate_locked(struct runner *self)
+{
+    struct ccs_loader *loader = self->loader;
+    struct ccs_thread_priority priority;
+    struct ccs_companion *companion = NULL;
+
+    if (ccs_priority_may_lower(&loader->priority, self->busy_since)) {
+        if (self->companion == NULL) {
+            pthread_mutex_unlock(loader->lock);
+            companion = ccs_companion_start(&priority);
+            pthread_mutex_lock(loader->lock);
+            if (companion != NULL)
+                self->priority = priority;
+            self->companion = companion;
+        }
+        if (self->companion != NULL &&
+            ccs_priority_watch(&loader->priority, &self->priority, self->busy_since))
+            companion = self->companion;
+        else
+            companion = NULL;
+    }
+    ccs_companion_use(companion);
+}
+
 static void *loader_main(void *arg)
 {
     struct runner *self = arg;
@@ -216,9 +206,9 @@ static void *loader_main(void *arg)
     struct ccs_job *job;
 
     pthread_setname_np(pthread_self(), "ccs-loader");
+    ccs_priority_begin();
 
     pthread_mutex_lock(loader->lock);
-    ccs_priority_begin(&loader->priority, &self->priority);
     while ((job = job_take_locked(self)) != NULL) {
         struct ccs_loaded loaded = {.code = CCS_ESSL};
         struct ccs_task task = job->task;
@@ -229,6 +219,7 @@ static void *loader_main(void *arg)
         /* What is asked of the job from now on is for its next run. */
         job->task.flags = 0;
         self->busy_since = ccs_now_ms();
+        runner_delegate_locked(self);
         pthread_mutex_unlock(loader->lock);
         retry_ms = loader->ops.load(&task, &loaded, loader->ops.arg);
         waited = ccs_priority_measure(&self->priority);
@@ -242,6 +233,11 @@ static void *loader_main(void *arg)
         ccs_cred_unref(loaded.cred);
         pthread_mutex_lock(loader->lock);
     }
+    loader->running--;
+    loader->ending++;
+    pthread_mutex_unlock(loader->lock);
+    ccs_companion_end(self->companion);
+    pthread_mutex_lock(loader->lock);
     LIST_REMOVE(self, link);
     ended = LIST_FIRST(&loader->ended_runners);
     LIST_INIT(&loader->ended_runners);
@@ -249,10 +245,10 @@ static void *loader_main(void *arg)
         free(self);
     else
         LIST_INSERT_HEAD(&loader->ended_runners, self, link);
-    loader->running--;
+    loader->ending--;
     /* Others may wait without knowing of a job that this one was to run, now or later. */
     if (loader->jobs.queued > 0 || !TAILQ_EMPTY(&loader->jobs.delayed))
-        runners_wake_locked(loader, ccs_now_ms());
+        pthread_cond_signal(&loader->work);
     pthread_cond_broadcast(&loader->ended);
     pthread_mutex_unlock(loader->lock);
     /* Each joins those that ended before it, so that they do not pile up. */
@@ -287,7 +283,7 @@ static int runner_start_locked(struct ccs_loader *loader)
     return CCS_OK;
 }
 
-/* Finds threads that starve: within a job, or on their way to one. */
+/* Finds companions that starve. */
 static void runners_look_locked(struct ccs_loader *loader, int64_t now)
 {
     struct runner *r;
@@ -298,8 +294,6 @@ static void runners_look_locked(struct ccs_loader *loader, int64_t now)
     {
         if (r->busy_since != 0)
             ccs_priority_look(&loader->priority, &r->priority, r->busy_since, now);
-        else if (loader->jobs.queued > 0)
-            ccs_priority_look(&loader->priority, &r->priority, loader->jobs.moved_ms, now);
     }
 }
 
@@ -310,18 +304,13 @@ static void runners_look_locked(struct ccs_loader *loader, int64_t now)
 static int runners_provide_locked(struct ccs_loader *loader, unsigned more)
 {
     int64_t now = ccs_now_ms();
-    unsigned idle;
 
     runners_look_locked(loader, now);
-    runners_wake_locked(loader, now);
+    if (loader->idle > 0)
+        pthread_cond_signal(&loader->work);
     /* Those that were woken for other jobs count as idle until they run. */
-    idle = loader->idle;
-    if (ccs_priority_is_pressed(&loader->priority, now))
-        idle -= loader->idle_low;
-    if (idle >= loader->jobs.queued + more ||
+    if (loader->idle >= loader->jobs.queued + more ||
         loader->running >= loader->threads + runners_lost_locked(loader, now))
-        return CCS_OK;
-    if (loader->running > 0 && !ccs_priority_may_start(&loader->priority, now))
         return CCS_OK;
     if (runner_start_locked(loader) != CCS_OK && loader->running == 0)
         return CCS_ENOMEM;
@@ -340,8 +329,7 @@ int ccs_loader_submit_locked(struct ccs_loader *loader, const char *stem, uint64
             return CCS_EBUSY;
         if (runners_provide_locked(loader, 1) != CCS_OK)
             return CCS_ENOMEM;
-        job = ccs_jobs_add(&loader->jobs, stem, hash, (flags & CCS_JOB_BACKGROUND) != 0,
-                           ccs_now_ms());
+        job = ccs_jobs_add(&loader->jobs, stem, hash, (flags & CCS_JOB_BACKGROUND) != 0);
         if (job == NULL)
             return CCS_ENOMEM;
     } else {
@@ -379,7 +367,7 @@ int ccs_loader_has_locked(struct ccs_loader *loader, const char *stem, uint64_t 
 
 void ccs_loader_leave_locked(struct ccs_waiter *waiter)
 {
-    ccs_jobs_leave(waiter, ccs_now_ms());
+    ccs_jobs_leave(waiter);
 }
 
 static bool loader_end_locked(struct ccs_loader *loader, int64_t timeout_ms)
@@ -388,9 +376,9 @@ static bool loader_end_locked(struct ccs_loader *loader, int64_t timeout_ms)
 
     loader->closing = true;
     pthread_cond_broadcast(&loader->work);
-    while (loader->running > 0 && ccs_now_ms() < deadline)
+    while (loader->running + loader->ending > 0 && ccs_now_ms() < deadline)
         wait_until(&loader->ended, loader->lock, deadline);
-    return loader->running == 0;
+    return loader->running + loader->ending == 0;
 }
 
 int ccs_loader_end(struct ccs_loader *loader, int64_t timeout_ms)

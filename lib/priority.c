@@ -109,37 +109,43 @@ void ccs_priority_press(struct ccs_priority *p, int64_t now)
     p->pressed_until = now + length;
 }
 
-bool ccs_priority_may_start(const struct ccs_priority *p, int64_t now)
+bool ccs_priority_may_lower(const struct ccs_priority *p, int64_t now)
 {
-    return p->fixed || !ccs_priority_is_pressed(p, now) || sched_getscheduler(0) != SCHED_IDLE;
+    return !p->fixed && !ccs_priority_is_pressed(p, now);
 }
 
 /* -- a thread, for itself ------------------------------------------------------------------ */
 
-void ccs_priority_begin(const struct ccs_priority *p, struct ccs_thread_priority *t)
+void ccs_priority_begin(void)
 {
+    /* On Linux this is the thread's own nice value; without it decoding is only less polite. */
+    (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), CCS_LOADER_NICE);
+}
+
+void ccs_priority_describe(struct ccs_thread_priority *t)
+{
+    memset(t, 0, sizeof(*t));
     t->tid = (pid_t)syscall(SYS_gettid);
     if (pthread_getcpuclockid(pthread_self(), &t->clock) != 0)
         t->clock = CLOCK_MONOTONIC; /* as if it never had to wait */
-    /* On Linux this is the thread's own nice value; without it decoding is only less polite. */
-    (void)!setpriority(PRIO_PROCESS, (id_t)t->tid, CCS_LOADER_NICE);
-    t->low = !p->fixed && sched_getscheduler(0) == SCHED_IDLE;
 }
 
-void ccs_priority_lower(struct ccs_priority *p, struct ccs_thread_priority *t, int64_t now)
+void ccs_priority_lower(void)
 {
     const struct sched_param none = {0};
-    uint64_t waited;
 
-    if (t->low || p->fixed || ccs_priority_is_pressed(p, now))
-        return;
-    if (!waited_read(t->tid, &waited) || sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
+    (void)sched_setscheduler(0, SCHED_IDLE, &none);
+}
+
+/* -- a companion, seen by others ----------------------------------------------------------- */
+
+bool ccs_priority_watch(struct ccs_priority *p, struct ccs_thread_priority *t, int64_t now)
+{
+    t->low = waited_read(t->tid, &t->waited);
+    if (!t->low)
         /* Nobody would notice that it starves. */
         ccs_priority_press(p, now);
-        return;
-    }
-    t->low = true;
-    t->waited = waited;
+    return t->low;
 }
 
 uint64_t ccs_priority_measure(const struct ccs_thread_priority *t)
@@ -158,13 +164,10 @@ void ccs_priority_judge(struct ccs_priority *p, struct ccs_thread_priority *t, u
     t->seen_ms = 0;
     if (!t->low)
         return;
+    t->low = false;
     if (waited - t->waited > (uint64_t)p->times.starved_ms * NS_PER_MS)
         ccs_priority_press(p, now);
-    if (waited != UINT64_MAX)
-        t->waited = waited;
 }
-
-/* -- a thread, seen by others -------------------------------------------------------------- */
 
 bool ccs_priority_may_look(struct ccs_priority *p, int64_t now)
 {

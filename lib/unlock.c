@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "companion.h"
 #include "error.h"
 #include "tlv.h"
 
@@ -77,12 +78,26 @@ static int spend(struct ccs_unlock *unlock, const struct lock *lock, int passwor
     return CCS_OK;
 }
 
+struct attempt {
+    const struct lock *lock;
+    struct ccs_octets password;
+};
+
+/* Nearly all of the work that reading a file is. */
+static int attempt_open(void *arg)
+{
+    const struct attempt *attempt = arg;
+
+    return attempt->lock->open(attempt->lock->arg, attempt->password);
+}
+
 static int try_forms(struct ccs_unlock *unlock, const struct lock *lock,
                      const struct ccs_passforms *forms, int password, size_t *form,
                      struct ccs_error *err)
 {
     size_t first = password == unlock->password ? unlock->form : 0;
     size_t count = lock->pkcs12 ? forms->count : forms->form[0].raw_count;
+    struct attempt attempt = {.lock = lock};
     size_t i;
     int rv = CCS_EPASSWORD;
 
@@ -90,9 +105,9 @@ static int try_forms(struct ccs_unlock *unlock, const struct lock *lock,
         size_t which = lock->pkcs12 ? (first + i) % count : i;
 
         rv = spend(unlock, lock, password, err);
+        attempt.password = lock->pkcs12 ? forms->form[which].pkcs12 : forms->form[0].raw[which];
         if (rv == CCS_OK)
-            rv = lock->open(lock->arg,
-                            lock->pkcs12 ? forms->form[which].pkcs12 : forms->form[0].raw[which]);
+            rv = ccs_companion_call(attempt_open, &attempt);
         if (rv == CCS_OK && lock->pkcs12)
             *form = which;
     }

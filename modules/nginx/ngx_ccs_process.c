@@ -10,8 +10,11 @@
 #include <ngx_channel.h>
 #include <ngx_event.h>
 
-/* Callbacks and log lines that are handled before other events get their turn. */
-#define NGX_CCS_DISPATCH_MAX 512
+/*
+ * Callbacks and log lines that are handled before other events get their turn. When a store answers
+ * again after a while, handshakes go on by the hundred, and each takes about a millisecond.
+ */
+#define NGX_CCS_DISPATCH_MAX 32
 
 /* Longest time that "nginx -t" waits for a folder to answer. */
 #define NGX_CCS_PROBE_MSEC 2000

@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/err.h>
 
+#include "companion.h"
 #include "loader.h"
 #include "wait.h"
 
@@ -27,9 +29,9 @@ struct rig {
     struct ccs_loader *loader;
     atomic_bool hold; /* jobs of letter b go on until it goes down */
     unsigned retries; /* jobs to be put off */
-    unsigned at_once, most_at_once, started, finished, quick, burns, switches;
-    int policy, nice; /* that the last quick job has seen */
-    pid_t tid;        /* of it */
+    unsigned at_once, most_at_once, started, finished, quick, burns;
+    unsigned lowered; /* jobs whose own thread was at another priority than it should */
+    int policy, nice; /* that the last quick job has seen where it worked */
 };
 
 static int64_t cpu_ms(void)
@@ -40,20 +42,19 @@ static int64_t cpu_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static int64_t load(const struct ccs_task *task, struct ccs_loaded *out, void *arg)
-{
-    struct rig *rig = arg;
-    const pid_t tid = (pid_t)syscall(SYS_gettid);
-    const int64_t began = cpu_ms();
-    int64_t retry = 0;
+struct work {
+    struct rig *rig;
+    char letter;
+};
 
-    pthread_mutex_lock(&rig->lock);
-    rig->started++;
-    rig->burns += task->stem[0] == 'b';
-    if (++rig->at_once > rig->most_at_once)
-        rig->most_at_once = rig->at_once;
-    pthread_mutex_unlock(&rig->lock);
-    switch (task->stem[0]) {
+/* What takes long. */
+static int work(void *arg)
+{
+    const struct work *w = arg;
+    struct rig *rig = w->rig;
+    const int64_t began = cpu_ms();
+
+    switch (w->letter) {
     case 'b': /* burns, until told */
         while (atomic_load(&rig->hold)) {
         }
@@ -65,22 +66,40 @@ static int64_t load(const struct ccs_task *task, struct ccs_loaded *out, void *a
     case 's': /* sleeps */
         ccs_wait_pass(300);
         break;
+    case 'q': /* quickly looks where it is */
+        pthread_mutex_lock(&rig->lock);
+        rig->policy = sched_getscheduler(0);
+        rig->nice = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
+        pthread_mutex_unlock(&rig->lock);
+        break;
     default:
         break;
     }
+    return w->letter;
+}
+
+static int64_t load(const struct ccs_task *task, struct ccs_loaded *out, void *arg)
+{
+    struct rig *rig = arg;
+    struct work w = {rig, task->stem[0]};
+    const int policy = sched_getscheduler(0);
+    int64_t retry = 0;
+
+    pthread_mutex_lock(&rig->lock);
+    rig->started++;
+    rig->burns += w.letter == 'b';
+    if (++rig->at_once > rig->most_at_once)
+        rig->most_at_once = rig->at_once;
+    rig->lowered += policy != SCHED_OTHER;
+    pthread_mutex_unlock(&rig->lock);
+    assert_int_equal(ccs_companion_call(work, &w), w.letter);
     pthread_mutex_lock(&rig->lock);
     rig->at_once--;
     if (rig->retries > 0) {
         rig->retries--;
         retry = 3;
     }
-    if (task->stem[0] == 'q') {
-        rig->policy = sched_getscheduler(0);
-        rig->nice = getpriority(PRIO_PROCESS, (id_t)tid);
-        rig->switches += rig->tid != tid;
-        rig->tid = tid;
-        rig->quick++;
-    }
+    rig->quick += w.letter == 'q';
     pthread_mutex_unlock(&rig->lock);
     out->code = CCS_ENOTFOUND;
     return retry;
@@ -120,6 +139,7 @@ static void rig_end(struct rig *rig)
 {
     atomic_store(&rig->hold, false);
     assert_int_equal(ccs_loader_stop(rig->loader, ccs_wait_scaled(CCS_WAIT_DEFAULT)), 1);
+    assert_int_equal(rig->lowered, 0);
     ccs_loader_free(rig->loader);
     pthread_mutex_destroy(&rig->lock);
 }
@@ -277,8 +297,8 @@ static void pressed_for_longer_each_time(void **state)
     assert_false(ccs_priority_is_pressed(&p, 1155));
 }
 
-/* For a thread that nothing is told about: as for a kernel that does not tell. */
-static void what_cannot_be_watched_is_not_lowered(void **state)
+/* As with a kernel that does not tell how long a thread waits. */
+static void what_cannot_be_watched_is_not_used(void **state)
 {
     struct ccs_thread_priority t = {.tid = INT32_MAX};
     struct ccs_priority p;
@@ -286,49 +306,47 @@ static void what_cannot_be_watched_is_not_lowered(void **state)
     (void)state;
     ccs_priority_init(&p);
     p.fixed = false;
-    ccs_priority_lower(&p, &t, 1000);
+    assert_true(ccs_priority_may_lower(&p, 1000));
+    assert_false(ccs_priority_watch(&p, &t, 1000));
     assert_false(t.low);
-    assert_int_not_equal(sched_getscheduler(0), SCHED_IDLE);
     assert_true(ccs_priority_is_pressed(&p, 1000));
+    assert_false(ccs_priority_may_lower(&p, 1000));
 }
 
 static void too_long_a_wait_in_one_job_presses(void **state)
 {
-    struct ccs_thread_priority t = {.low = true, .waited = 5000000000};
+    static const struct {
+        bool low;
+        uint64_t waited;
+        bool pressed;
+    } jobs[] = {
+        {true, 5090000000, false},
+        {true, 5110000000, true},
+        {true, UINT64_MAX, true}, /* it cannot be told any more how long */
+        {false, 9000000000, false},
+    };
     struct ccs_priority p;
 
     (void)state;
-    ccs_priority_init(&p);
-    ccs_priority_judge(&p, &t, 5090000000, 1000);
-    assert_false(ccs_priority_is_pressed(&p, 1000));
-    ccs_priority_judge(&p, &t, 5180000000, 2000);
-    assert_false(ccs_priority_is_pressed(&p, 2000));
-    ccs_priority_judge(&p, &t, 5290000000, 3000);
-    assert_true(ccs_priority_is_pressed(&p, 3000));
-    /* It cannot be told any more how long it waits. */
-    ccs_priority_init(&p);
-    ccs_priority_judge(&p, &t, UINT64_MAX, 4000);
-    assert_true(ccs_priority_is_pressed(&p, 4000));
-    ccs_priority_init(&p);
-    t.low = false;
-    ccs_priority_judge(&p, &t, 0, 5000);
-    assert_false(ccs_priority_is_pressed(&p, 5000));
+    for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+        struct ccs_thread_priority t = {.low = jobs[i].low, .waited = 5000000000};
+
+        ccs_priority_init(&p);
+        ccs_priority_judge(&p, &t, jobs[i].waited, 1000);
+        assert_int_equal(ccs_priority_is_pressed(&p, 1000), jobs[i].pressed);
+        assert_false(t.low);
+    }
 }
 
 static void *among_the_lowest(void *arg)
 {
-    const struct sched_param none = {0};
-    struct ccs_thread_priority t = {0};
     struct ccs_priority p;
 
-    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0)
+    ccs_priority_lower();
+    if (sched_getscheduler(0) != SCHED_IDLE)
         return arg;
     ccs_priority_init(&p);
-    ccs_priority_begin(&p, &t);
-    ccs_priority_lower(&p, &t, 1000);
-    ccs_priority_judge(&p, &t, UINT64_MAX, 1000);
-    return t.low || ccs_priority_is_pressed(&p, 1000) || !ccs_priority_may_start(&p, 1000) ? NULL
-                                                                                           : arg;
+    return ccs_priority_may_lower(&p, 1000) || ccs_priority_is_pressed(&p, 1000) ? NULL : arg;
 }
 
 static void process_at_the_lowest_has_no_choice(void **state)
@@ -455,52 +473,85 @@ static void who_waits_for_the_store_does_not_starve(void **state)
     assert_true(ccs_wait_until(was_peaceful, NULL, 0));
 }
 
-static size_t mapped_pages(void)
-{
-    FILE *f = fopen("/proc/self/statm", "r");
-    size_t pages = 0;
+/* -- a companion --------------------------------------------------------------------------- */
 
-    if (f != NULL) {
-        if (fscanf(f, "%zu", &pages) != 1)
-            pages = 0;
-        fclose(f);
-    }
-    return pages;
+struct seen {
+    pthread_t thread;
+    int policy;
+};
+
+static int look_around(void *arg)
+{
+    struct seen *seen = arg;
+
+    seen->thread = pthread_self();
+    seen->policy = sched_getscheduler(0);
+    return 42;
 }
 
-/* Each thread that is not joined keeps its stack. */
-static void many_switches_leave_nothing_behind(void **state)
+static int run_out_of_memory(void *arg)
 {
-    /* Beside others that are busy each switch may take a second. */
-    double end = ccs_wait_clock() + ccs_wait_scaled(4 * CCS_WAIT_DEFAULT);
-    pthread_attr_t attr;
-    size_t stack, before, after;
-    struct rig rig;
+    (void)arg;
+    ERR_raise(ERR_LIB_EVP, ERR_R_MALLOC_FAILURE);
+    ERR_raise(ERR_LIB_EVP, ERR_R_INTERNAL_ERROR);
+    return -1;
+}
+
+static int fail_otherwise(void *arg)
+{
+    (void)arg;
+    ERR_raise(ERR_LIB_EVP, ERR_R_INTERNAL_ERROR);
+    return -2;
+}
+
+static void companion_works_in_its_own_thread(void **state)
+{
+    struct ccs_thread_priority priority = {0};
+    struct ccs_companion *c;
+    struct seen seen;
 
     (void)state;
-    need_schedstat();
-    pthread_getattr_default_np(&attr);
-    pthread_attr_getstacksize(&attr, &stack);
-    pthread_attr_destroy(&attr);
-    /* Any wait at all is too long. */
-    rig_start(&rig, 1, 0, 10);
-    (void)policy_now(&rig);
-    before = mapped_pages();
-    while (counter(&rig, &rig.switches) < 30) {
-        assert_true(ccs_wait_clock() < end);
-        (void)policy_now(&rig);
+    assert_int_equal(ccs_companion_call(look_around, &seen), 42);
+    assert_true(pthread_equal(seen.thread, pthread_self()));
+    c = ccs_companion_start(&priority);
+    assert_non_null(c);
+    assert_int_not_equal(priority.tid, 0);
+    assert_int_not_equal(priority.tid, (pid_t)syscall(SYS_gettid));
+    ccs_companion_use(c);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(ccs_companion_call(look_around, &seen), 42);
+        assert_false(pthread_equal(seen.thread, pthread_self()));
+        assert_int_equal(seen.policy, SCHED_IDLE);
     }
-    after = mapped_pages();
-    rig_end(&rig);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    assert_true(after < before + 10 * stack / (size_t)sysconf(_SC_PAGESIZE));
-#else
-    (void)before;
-    (void)after;
-#endif
+    ccs_companion_use(NULL);
+    assert_int_equal(ccs_companion_call(look_around, &seen), 42);
+    assert_true(pthread_equal(seen.thread, pthread_self()));
+    ccs_companion_end(c);
+    ccs_companion_end(NULL);
 }
 
-/* Through all switches each job gets its thread, also those that are put off. */
+static void companion_tells_of_a_lack_of_memory(void **state)
+{
+    struct ccs_thread_priority priority;
+    struct ccs_companion *c = ccs_companion_start(&priority);
+
+    (void)state;
+    assert_non_null(c);
+    ccs_companion_use(c);
+    ERR_clear_error();
+    assert_int_equal(ccs_companion_call(fail_otherwise, NULL), -2);
+    assert_int_equal(ERR_peek_error(), 0);
+    assert_int_equal(ccs_companion_call(run_out_of_memory, NULL), -1);
+    assert_int_equal(ERR_GET_REASON(ERR_get_error()), ERR_R_MALLOC_FAILURE);
+    assert_int_equal(ERR_peek_error(), 0);
+    /* It is not told twice. */
+    assert_int_equal(ccs_companion_call(fail_otherwise, NULL), -2);
+    assert_int_equal(ERR_peek_error(), 0);
+    ccs_companion_use(NULL);
+    ccs_companion_end(c);
+}
+
+/* However often the pool is pressed each job gets its thread, also those that are put off. */
 static void no_job_is_forgotten(void **state)
 {
     struct rig rig;
@@ -548,14 +599,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pressed_for_longer_each_time),
         cmocka_unit_test(too_long_a_wait_in_one_job_presses),
-        cmocka_unit_test(what_cannot_be_watched_is_not_lowered),
+        cmocka_unit_test(what_cannot_be_watched_is_not_used),
         cmocka_unit_test(process_at_the_lowest_has_no_choice),
+        cmocka_unit_test(companion_works_in_its_own_thread),
+        cmocka_unit_test(companion_tells_of_a_lack_of_memory),
         cmocka_unit_test(loaders_give_way),
         cmocka_unit_test_teardown(who_starves_gets_more_for_a_while, teardown),
         cmocka_unit_test_teardown(submit_replaces_who_starves, teardown),
         cmocka_unit_test_teardown(tending_replaces_who_starves, teardown),
         cmocka_unit_test(who_waits_for_the_store_does_not_starve),
-        cmocka_unit_test(many_switches_leave_nothing_behind),
         cmocka_unit_test(no_job_is_forgotten),
         cmocka_unit_test_teardown(stop_while_pressed, teardown),
     };
