@@ -2,6 +2,7 @@
 #include "companion.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -120,6 +121,12 @@ void ccs_companion_end(struct ccs_companion *c)
 void ccs_companion_use(struct ccs_companion *c)
 {
     in_use = c;
+}
+
+void ccs_companion_yield(void)
+{
+    if (in_use != NULL)
+        (void)sched_yield();
 }
 
 int ccs_companion_call(int (*fn)(void *arg), void *arg)

@@ -29,6 +29,12 @@ void ccs_companion_end(struct ccs_companion *c);
 void ccs_companion_use(struct ccs_companion *c);
 
 /*
+ * Between two pieces of work: a thread that has a companion in use lets others go first, which the
+ * kernel as a rule does at its next tick only. Not for callers that hold a lock.
+ */
+void ccs_companion_yield(void);
+
+/*
  * Calls fn(arg) in the companion, if one is in use, and returns what it returns. That OpenSSL had
  * no memory for it is in the calling thread's error queue afterwards; what else it may have said if
  * fn returned anything but 0 is not.

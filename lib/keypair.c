@@ -13,6 +13,7 @@
 #include <openssl/params.h>
 #include <openssl/x509.h>
 
+#include "companion.h"
 #include "decode.h"
 #include "error.h"
 #include "issuers.h"
@@ -249,6 +250,7 @@ static int make_key(const struct ccs_pair *der, EVP_PKEY *decoded, struct ccs_ke
     pair->key = join(pair->leaf, &der->leaf, decoded);
     joined = pair->key != NULL;
     if (joined) {
+        ccs_companion_yield();
         rv = ccs_proof(pair->key, decoded, err);
         if (rv == CCS_OK)
             goto out;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "companion.h"
 #include "error.h"
 #include "instance.h"
 #include "record.h"
@@ -175,6 +176,7 @@ static void publish(struct load *l, struct ccs_fetched *fetched)
     struct ccs_secret data = {0};
     bool whole = true;
 
+    ccs_companion_yield();
     cred->hash = l->task->hash;
     atomic_init(&cred->generation, ccs_vault_generation(&ccs->layout->vault, cred->hash));
     cred->slot = CCS_VAULT_SLOT_NONE;

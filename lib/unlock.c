@@ -108,6 +108,7 @@ static int try_forms(struct ccs_unlock *unlock, const struct lock *lock,
         attempt.password = lock->pkcs12 ? forms->form[which].pkcs12 : forms->form[0].raw[which];
         if (rv == CCS_OK)
             rv = ccs_companion_call(attempt_open, &attempt);
+        ccs_companion_yield();
         if (rv == CCS_OK && lock->pkcs12)
             *form = which;
     }

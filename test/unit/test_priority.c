@@ -475,6 +475,15 @@ static void who_waits_for_the_store_does_not_starve(void **state)
 
 /* -- a companion --------------------------------------------------------------------------- */
 
+static atomic_uint yields;
+
+/* In the C library's place. */
+int sched_yield(void)
+{
+    atomic_fetch_add(&yields, 1);
+    return (int)syscall(SYS_sched_yield);
+}
+
 struct seen {
     pthread_t thread;
     int policy;
@@ -484,6 +493,7 @@ static int look_around(void *arg)
 {
     struct seen *seen = arg;
 
+    ccs_companion_yield();
     seen->thread = pthread_self();
     seen->policy = sched_getscheduler(0);
     return 42;
@@ -511,13 +521,18 @@ static void companion_works_in_its_own_thread(void **state)
     struct seen seen;
 
     (void)state;
+    atomic_store(&yields, 0);
     assert_int_equal(ccs_companion_call(look_around, &seen), 42);
     assert_true(pthread_equal(seen.thread, pthread_self()));
     c = ccs_companion_start(&priority);
     assert_non_null(c);
     assert_int_not_equal(priority.tid, 0);
     assert_int_not_equal(priority.tid, (pid_t)syscall(SYS_gettid));
+    ccs_companion_yield();
+    assert_int_equal(atomic_load(&yields), 0);
     ccs_companion_use(c);
+    ccs_companion_yield();
+    assert_int_equal(atomic_load(&yields), 1);
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(ccs_companion_call(look_around, &seen), 42);
         assert_false(pthread_equal(seen.thread, pthread_self()));
@@ -526,6 +541,8 @@ static void companion_works_in_its_own_thread(void **state)
     ccs_companion_use(NULL);
     assert_int_equal(ccs_companion_call(look_around, &seen), 42);
     assert_true(pthread_equal(seen.thread, pthread_self()));
+    ccs_companion_yield();
+    assert_int_equal(atomic_load(&yields), 1);
     ccs_companion_end(c);
     ccs_companion_end(NULL);
 }
