@@ -8,6 +8,8 @@
 
 #include <openssl/err.h>
 
+#include "error.h"
+
 enum companion_state {
     COMPANION_BEGINS,
     COMPANION_READY, /* for a call; or its last one has returned */
@@ -28,17 +30,6 @@ struct ccs_companion {
 };
 
 static _Thread_local struct ccs_companion *in_use;
-
-/* Empties the queue; whether it speaks of a lack of memory. */
-static bool queue_says_no_memory(void)
-{
-    unsigned long code;
-    bool found = false;
-
-    while ((code = ERR_get_error()) != 0)
-        found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
-    return found;
-}
 
 static void change_locked(struct ccs_companion *c, enum companion_state state)
 {
@@ -73,7 +64,7 @@ static void *companion_main(void *arg)
             break;
         pthread_mutex_unlock(&c->lock);
         c->result = c->fn(c->arg);
-        c->no_memory = queue_says_no_memory();
+        c->no_memory = ccs_error_queue_says_no_memory() != 0;
         pthread_mutex_lock(&c->lock);
         change_locked(c, COMPANION_READY);
     }

@@ -267,6 +267,17 @@ static int ssl_weight(unsigned long e, const char *data)
     return 3;
 }
 
+int ccs_error_queue_says_no_memory(void)
+{
+    unsigned long code;
+    int found = 0;
+
+    while ((code = ERR_get_error()) != 0)
+        if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+            found = 1;
+    return found;
+}
+
 int ccs_error_ssl(struct ccs_error *err, int code, const char *fmt, ...)
 {
     struct sentence s = {.len = 0};

@@ -19,6 +19,9 @@ int ccs_error_sys(struct ccs_error *err, int code, int errnum, const char *fmt, 
 /* The same; appends ": " and the most telling entry of OpenSSL's error queue, which it empties. */
 int ccs_error_ssl(struct ccs_error *err, int code, const char *fmt, ...) CCS_PRINTF(3, 4);
 
+/* Empties OpenSSL's error queue; 1 if it speaks of a lack of memory, else 0. */
+int ccs_error_queue_says_no_memory(void);
+
 /*
  * Copies text that came from outside (file names, certificate names) into dst for a message:
  * control characters (those of writing direction too), and bytes that are not valid UTF-8, become

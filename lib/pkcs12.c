@@ -338,18 +338,6 @@ static void reader_free(struct reader *r)
     free(r);
 }
 
-/* Empties OpenSSL's error queue; 1 if it speaks of a lack of memory. */
-static int queue_says_no_memory(void)
-{
-    unsigned long code;
-    int found = 0;
-
-    while ((code = ERR_get_error()) != 0)
-        if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
-            found = 1;
-    return found;
-}
-
 int ccs_pkcs12_decode(const uint8_t *data, size_t len, const struct ccs_pfx_params *params,
                       struct ccs_pfx **out, struct ccs_error *err)
 {
@@ -378,7 +366,7 @@ int ccs_pkcs12_decode(const uint8_t *data, size_t len, const struct ccs_pfx_para
         rv = decode(r, out, err);
     reader_free(r);
     /* OpenSSL out of memory looks like a file out of order, unless one looks closer. */
-    if (rv != CCS_OK && queue_was_empty && queue_says_no_memory())
+    if (rv != CCS_OK && queue_was_empty && ccs_error_queue_says_no_memory())
         rv = no_memory(err);
     ERR_pop_to_mark();
     return rv;
