@@ -178,24 +178,20 @@ static void runner_delegate_locked(struct runner *self)
 {
     struct ccs_loader *loader = self->loader;
     struct ccs_thread_priority priority;
-    struct ccs_companion *companion = NULL;
+    struct ccs_companion *companion;
+    bool may = ccs_priority_may_lower(&loader->priority, self->busy_since);
 
-    if (ccs_priority_may_lower(&loader->priority, self->busy_since)) {
-        if (self->companion == NULL) {
-            pthread_mutex_unlock(loader->lock);
-            companion = ccs_companion_start(&priority);
-            pthread_mutex_lock(loader->lock);
-            if (companion != NULL)
-                self->priority = priority;
-            self->companion = companion;
-        }
-        if (self->companion != NULL &&
-            ccs_priority_watch(&loader->priority, &self->priority, self->busy_since))
-            companion = self->companion;
-        else
-            companion = NULL;
+    if (may && self->companion == NULL) {
+        pthread_mutex_unlock(loader->lock);
+        companion = ccs_companion_start(&priority);
+        pthread_mutex_lock(loader->lock);
+        if (companion != NULL)
+            self->priority = priority;
+        self->companion = companion;
     }
-    ccs_companion_use(companion);
+    may = may && self->companion != NULL &&
+          ccs_priority_watch(&loader->priority, &self->priority, self->busy_since);
+    ccs_companion_use(may ? self->companion : NULL);
 }
 
 static void *loader_main(void *arg)

@@ -128,6 +128,7 @@ void ccs_priority_describe(struct ccs_thread_priority *t)
     t->tid = (pid_t)syscall(SYS_gettid);
     if (pthread_getcpuclockid(pthread_self(), &t->clock) != 0)
         t->clock = CLOCK_MONOTONIC; /* as if it never had to wait */
+    t->tells = waited_read(t->tid, &t->waited);
 }
 
 void ccs_priority_lower(void)
@@ -141,7 +142,7 @@ void ccs_priority_lower(void)
 
 bool ccs_priority_watch(struct ccs_priority *p, struct ccs_thread_priority *t, int64_t now)
 {
-    t->low = waited_read(t->tid, &t->waited);
+    t->low = t->tells;
     if (!t->low)
         /* Nobody would notice that it starves. */
         ccs_priority_press(p, now);
@@ -167,6 +168,9 @@ void ccs_priority_judge(struct ccs_priority *p, struct ccs_thread_priority *t, u
     t->low = false;
     if (waited - t->waited > (uint64_t)p->times.starved_ms * NS_PER_MS)
         ccs_priority_press(p, now);
+    /* It sleeps between jobs, so this holds until the next one. */
+    if (waited != UINT64_MAX)
+        t->waited = waited;
 }
 
 bool ccs_priority_may_look(struct ccs_priority *p, int64_t now)

@@ -43,6 +43,7 @@ struct ccs_thread_priority {
     clockid_t clock; /* of the processor time that it got */
     bool low;        /* there is one, and the job that is being done may use it */
     bool starving;   /* in the job it is at */
+    bool tells;      /* the kernel tells how long it waits */
     uint64_t waited; /* ns for a processor, up to its last job */
     int64_t seen_ms; /* seen ready to run, but not running, at this time; 0: not so */
     uint64_t seen_ran;
