@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "acquire.h"
+#include "base.h"
 #include "error.h"
 #include "instance.h"
 #include "query.h"
@@ -24,7 +25,7 @@ struct ccs_request {
     struct ccs_answer answer;
 };
 
-static void count_answer(struct ccs *ccs, int code)
+static CCS_WARM void count_answer(struct ccs *ccs, int code)
 {
     if (code == CCS_OK)
         ccs_count(ccs, CCS_COUNT_HITS);
@@ -162,8 +163,8 @@ static struct ccs_request *request_new(struct ccs *ccs, const struct ccs_query *
     return r;
 }
 
-static int query_start(struct ccs *ccs, struct ccs_query *q, ccs_done_cb done, void *arg,
-                       struct ccs_answer *out, struct ccs_request **req)
+static CCS_WARM int query_start(struct ccs *ccs, struct ccs_query *q, ccs_done_cb done, void *arg,
+                                struct ccs_answer *out, struct ccs_request **req)
 {
     struct ccs_request *r;
     struct ccs_missing missing;
@@ -201,8 +202,9 @@ int ccs_acquire_start(struct ccs *ccs, const char *name, size_t len, ccs_done_cb
     return rv;
 }
 
-int ccs_acquire_start_canonical(struct ccs *ccs, const char *name, size_t len, ccs_done_cb done,
-                                void *arg, struct ccs_answer *out, struct ccs_request **req)
+CCS_WARM int ccs_acquire_start_canonical(struct ccs *ccs, const char *name, size_t len,
+                                         ccs_done_cb done, void *arg, struct ccs_answer *out,
+                                         struct ccs_request **req)
 {
     struct ccs_query q;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cache.h"
+#include "base.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -88,7 +89,7 @@ static struct slot *table_set(const struct table *t, uint64_t hash)
     return &t->slots[(size_t)(hash & (t->slot_count / WAYS - 1)) * WAYS];
 }
 
-static void *table_get(struct table *t, const char *stem, size_t len, uint64_t hash)
+static CCS_WARM void *table_get(struct table *t, const char *stem, size_t len, uint64_t hash)
 {
     struct slot *set = table_set(t, hash);
 
@@ -101,6 +102,7 @@ static void *table_get(struct table *t, const char *stem, size_t len, uint64_t h
         atomic_fetch_add(&s->pins, 1);
         entry = atomic_load(&s->entry);
         if (entry != NULL) {
+            ccs_prefetch(entry, 2 * CCS_CACHE_LINE);
             const char *has = entry_stem(t, entry);
 
             if (memcmp(has, stem, len) == 0 && has[len] == '\0') {
@@ -248,7 +250,7 @@ void ccs_cache_free(struct ccs_cache *cache)
     free(cache);
 }
 
-uint64_t ccs_cache_hash(const struct ccs_cache *cache, const char *stem, size_t len)
+CCS_WARM uint64_t ccs_cache_hash(const struct ccs_cache *cache, const char *stem, size_t len)
 {
     uint64_t h = ccs_siphash(&cache->key, stem, len);
 
@@ -256,7 +258,8 @@ uint64_t ccs_cache_hash(const struct ccs_cache *cache, const char *stem, size_t 
     return h != 0 ? h : 1;
 }
 
-struct ccs_cred *ccs_cache_get(struct ccs_cache *cache, const char *stem, size_t len, uint64_t hash)
+CCS_WARM struct ccs_cred *ccs_cache_get(struct ccs_cache *cache, const char *stem, size_t len,
+                                        uint64_t hash)
 {
     return table_get(&cache->creds, stem, len, hash);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "credential.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "base.h"
 #include "error.h"
 #include "keypair.h"
 
@@ -207,6 +210,11 @@ static size_t choose_pairs(struct ccs_part **parts, size_t count, struct choice 
     return n;
 }
 
+/* What aligned_alloc() takes is a multiple of the alignment. */
+#define CRED_SIZE ((sizeof(struct ccs_cred) + CCS_CACHE_LINE - 1) / CCS_CACHE_LINE * CCS_CACHE_LINE)
+
+static_assert(offsetof(struct ccs_cred, stem) < 2 * CCS_CACHE_LINE, "handshakes read two lines");
+
 struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t count)
 {
     struct choice best[CCS_PAIRS_MAX];
@@ -218,9 +226,10 @@ struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t 
     n = choose_pairs(parts, count, best);
     if (n == 0)
         return NULL;
-    cred = calloc(1, sizeof(*cred));
+    cred = aligned_alloc(CCS_CACHE_LINE, CRED_SIZE);
     if (!cred)
         return NULL;
+    memset(cred, 0, sizeof(*cred));
     atomic_init(&cred->refs, 1);
     (void)snprintf(cred->stem, sizeof(cred->stem), "%s", stem);
     if (ccs_name_digest(0, cred->stem, strlen(cred->stem), cred->name_digest) != CCS_OK) {
@@ -241,17 +250,20 @@ struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t 
         if (i != first)
             cred->pairs[cred->pair_count++] = best[i].pair;
     }
+    cred->main = (struct ccs_served){
+        .leaf = cred->pairs[0]->leaf, .key = cred->pairs[0]->key, .chain = cred->pairs[0]->chain};
+    cred->public_key = X509_get_X509_PUBKEY(cred->main.leaf);
     return cred;
 }
 
-struct ccs_cred *ccs_cred_ref(struct ccs_cred *cred)
+CCS_WARM struct ccs_cred *ccs_cred_ref(struct ccs_cred *cred)
 {
     if (cred)
         atomic_fetch_add_explicit(&cred->refs, 1, memory_order_relaxed);
     return cred;
 }
 
-void ccs_cred_unref(struct ccs_cred *cred)
+CCS_WARM void ccs_cred_unref(struct ccs_cred *cred)
 {
     if (!cred || atomic_fetch_sub_explicit(&cred->refs, 1, memory_order_acq_rel) != 1)
         return;

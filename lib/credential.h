@@ -13,6 +13,7 @@
 
 #include <ccs/ccs.h>
 
+#include "base.h"
 #include "name.h"
 #include "pkcs12.h"
 #include "settings.h"
@@ -62,8 +63,22 @@ int ccs_part_covers(const struct ccs_part *part, const char *stem, struct ccs_er
 
 #define CCS_CRED_PARTS_MAX (CCS_FILE_KINDS * 2)
 
+/* How large OpenSSL 3's objects are, more or less. */
+#define CCS_CRED_LEAF_SIZE 384
+#define CCS_CRED_KEY_SIZE  192
+
+/* What goes into a connection. */
+struct ccs_served {
+    X509 *leaf;
+    EVP_PKEY *key;
+    STACK_OF(X509) *chain; /* NULL: none */
+};
+
 struct ccs_cred {
-    /* What a handshake looks at comes first, together with the start of the name. */
+    /*
+     * What a handshake looks at comes first, in two lines of the processor's cache: with thousands
+     * of hosts asked for in turn each line has to come from memory.
+     */
     atomic_uint refs;
     uint32_t slot;
     uint64_t hash; /* of the stem, with the key of the shared memory */
@@ -72,16 +87,29 @@ struct ccs_cred {
      * is this one. Written by loaders only, which see each stem one at a time.
      */
     _Atomic uint64_t generation;
-    uint64_t version; /* 0: it is not in there */
-    /* What is served: one pair per key type, the newest; the first is the main one. */
-    size_t pair_count;
-    const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];
+    uint32_t pair_count;
+    atomic_uint uses;                     /* more or less: no more than a hint for query.c */
+    struct ccs_served main;               /* pairs[0] */
+    const void *public_key;               /* inside of the main leaf, to be prefetched */
     uint8_t name_digest[CCS_DIGEST_SIZE]; /* ccs_name_digest() of the stem, own 0 */
     char stem[CCS_STEM_SIZE];
+
+    uint64_t version; /* in shared memory; 0: it is not in there */
+    /* What is served: one pair per key type, the newest; the first is the main one. */
+    const struct ccs_key_pair *pairs[CCS_PAIRS_MAX];
     size_t part_count;
     struct ccs_part *parts[CCS_CRED_PARTS_MAX];
     const struct ccs_part *main_part; /* the file of pairs[0] */
 };
+
+/* Has the processor fetch what a handshake reads of cred's objects some ten microseconds later. */
+__attribute__((always_inline)) static inline void ccs_cred_prefetch(const struct ccs_cred *cred)
+{
+    ccs_prefetch(cred->main.leaf, CCS_CRED_LEAF_SIZE);
+    ccs_prefetch(cred->main.key, CCS_CRED_KEY_SIZE);
+    ccs_prefetch(cred->public_key, 1);
+    ccs_prefetch(cred->main.chain, 1);
+}
 
 /*
  * New credential from at least one part. Takes over the references of all parts, on success only.

@@ -10,7 +10,7 @@
  * Each fills *err (NULL allowed) and returns code, so that callers can return the call itself. An
  * argument may be err's own text. What does not fit is cut with "...".
  */
-int ccs_error_set(struct ccs_error *err, int code, const char *fmt, ...) CCS_PRINTF(3, 4);
+CCS_COLD int ccs_error_set(struct ccs_error *err, int code, const char *fmt, ...) CCS_PRINTF(3, 4);
 
 /* The same; appends ": " and the text of errno value errnum, and keeps errnum. */
 int ccs_error_sys(struct ccs_error *err, int code, int errnum, const char *fmt, ...)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "acquire.h"
+#include "base.h"
 #include "credential.h"
 #include "error.h"
 #include "handshake.h"
@@ -22,8 +23,8 @@ static void handshake_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int 
     free(ptr);
 }
 
-static void handshake_ssl_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
-                               void *argp)
+static CCS_WARM void handshake_ssl_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                                        long argl, void *argp)
 {
     struct ccs_handshake *handshake = ptr;
 
@@ -53,18 +54,18 @@ static void handshake_init(void)
     ERR_pop_to_mark();
 }
 
-struct ccs_attachment *ccs_attachment_get(const SSL_CTX *ctx)
+CCS_WARM struct ccs_attachment *ccs_attachment_get(const SSL_CTX *ctx)
 {
     return handshake_ctx_index < 0 ? NULL : SSL_CTX_get_ex_data(ctx, handshake_ctx_index);
 }
 
-struct ccs_handshake *ccs_handshake_get(const SSL *ssl)
+CCS_WARM struct ccs_handshake *ccs_handshake_get(const SSL *ssl)
 {
     return handshake_ssl_index < 0 ? NULL : SSL_get_ex_data(ssl, handshake_ssl_index);
 }
 
-int ccs_handshake_adopt(SSL *ssl, struct ccs_handshake *handshake,
-                        void (*release)(struct ccs_handshake *handshake))
+CCS_WARM int ccs_handshake_adopt(SSL *ssl, struct ccs_handshake *handshake,
+                                 void (*release)(struct ccs_handshake *handshake))
 {
     handshake->ssl = ssl;
     handshake->release = release;
@@ -87,7 +88,7 @@ struct ccs_handshake *ccs_handshake_new(SSL *ssl)
     return handshake;
 }
 
-void ccs_handshake_clear(struct ccs_handshake *handshake)
+CCS_WARM void ccs_handshake_clear(struct ccs_handshake *handshake)
 {
     struct ccs_request *request = handshake->request;
 
@@ -113,7 +114,7 @@ static void handshake_bar(struct ccs_handshake *handshake, const char *why)
     handshake->barred = 1;
 }
 
-static int handshake_session_id(const struct ccs_handshake *handshake, uint8_t *out)
+static CCS_WARM int handshake_session_id(const struct ccs_handshake *handshake, uint8_t *out)
 {
     const struct ccs_answer *answer = &handshake->answer;
 
@@ -125,7 +126,7 @@ static int handshake_session_id(const struct ccs_handshake *handshake, uint8_t *
                                handshake->name_len, out);
 }
 
-int ccs_handshake_decide(struct ccs_handshake *handshake)
+CCS_WARM int ccs_handshake_decide(struct ccs_handshake *handshake)
 {
     uint8_t id[CCS_SITE_SESSION_ID_SIZE];
 
@@ -161,8 +162,8 @@ void ccs_handshake_pin(struct ccs_handshake *handshake, const struct ccs_answer 
     ccs_handshake_decide(handshake);
 }
 
-int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *site,
-                        const char *name, size_t len)
+CCS_WARM int ccs_handshake_begin(struct ccs_handshake *handshake, const struct ccs_site *site,
+                                 const char *name, size_t len)
 {
     struct ccs_error *err = &handshake->answer.error;
     char shown[128];
@@ -233,7 +234,7 @@ static void handshake_recall(struct ccs_handshake *handshake)
 }
 
 /* Whether the name that OpenSSL took from the hello is the one that was asked for. */
-static int handshake_matches(const struct ccs_handshake *handshake, const char *sent)
+static CCS_WARM int handshake_matches(const struct ccs_handshake *handshake, const char *sent)
 {
     char name[CCS_STEM_SIZE];
     size_t len;
@@ -251,7 +252,8 @@ static int handshake_matches(const struct ccs_handshake *handshake, const char *
 }
 
 /* The handshake, if it is decided for the site in force and the name that was sent; or NULL. */
-static struct ccs_handshake *handshake_settled(SSL *ssl, const struct ccs_attachment *attachment)
+static CCS_WARM struct ccs_handshake *handshake_settled(SSL *ssl,
+                                                        const struct ccs_attachment *attachment)
 {
     struct ccs_handshake *handshake = ccs_handshake_get(ssl);
 
@@ -305,8 +307,8 @@ static int handshake_alert(int code)
 }
 
 /* NULL: the handshake is refused, and *alert says how. */
-static struct ccs_handshake *handshake_judge(SSL *ssl, const struct ccs_attachment *attachment,
-                                             int *alert)
+static CCS_WARM struct ccs_handshake *
+handshake_judge(SSL *ssl, const struct ccs_attachment *attachment, int *alert)
 {
     static const struct ccs_answer no_memory = {
         .code = CCS_ENOMEM, .error = {.code = CCS_ENOMEM, .text = "no memory for a handshake"}};
@@ -328,7 +330,7 @@ static struct ccs_handshake *handshake_judge(SSL *ssl, const struct ccs_attachme
 }
 
 /* arg is the attachment of the SSL_CTX whose callback OpenSSL runs, be it still in force or not. */
-static int handshake_servername(SSL *ssl, int *alert, void *arg)
+static CCS_WARM int handshake_servername(SSL *ssl, int *alert, void *arg)
 {
     const struct ccs_attachment *own = arg, *attachment;
     const struct ccs_handshake *handshake;
@@ -358,8 +360,8 @@ static int handshake_servername(SSL *ssl, int *alert, void *arg)
     return rv;
 }
 
-static int handshake_attach(struct ccs_handshake *handshake,
-                            const struct ccs_attachment *attachment)
+static CCS_WARM int handshake_attach(struct ccs_handshake *handshake,
+                                     const struct ccs_attachment *attachment)
 {
     const struct ccs_cred *cred = handshake->answer.cred;
     X509 *current = SSL_get_certificate(handshake->ssl);
@@ -373,7 +375,7 @@ static int handshake_attach(struct ccs_handshake *handshake,
     if (handshake->answer.code != CCS_OK)
         return current == SSL_CTX_get0_certificate(SSL_get_SSL_CTX(handshake->ssl));
     for (size_t i = 0; current != NULL && i < cred->pair_count; i++)
-        if (cred->pairs[i]->leaf == current)
+        if ((i == 0 ? cred->main.leaf : cred->pairs[i]->leaf) == current)
             return 1;
 
     rv = ccs_tls_use(cred, handshake->ssl, &err);
@@ -387,7 +389,7 @@ static int handshake_attach(struct ccs_handshake *handshake,
     return 0;
 }
 
-static int handshake_cert(SSL *ssl, void *arg)
+static CCS_WARM int handshake_cert(SSL *ssl, void *arg)
 {
     const struct ccs_attachment *attachment = ccs_attachment_get(SSL_get_SSL_CTX(ssl));
     struct ccs_handshake *handshake;

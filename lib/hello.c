@@ -10,6 +10,7 @@
  */
 
 #include "hello.h"
+#include "base.h"
 
 #include <limits.h>
 #include <string.h>
@@ -41,7 +42,7 @@ enum step {
     STEP_NONE
 };
 
-void ccs_hello_init(struct ccs_hello *h)
+CCS_WARM void ccs_hello_init(struct ccs_hello *h)
 {
     memset(h, 0, sizeof(*h));
     h->record_count = RECORD_HEADER_LEN;
@@ -51,7 +52,7 @@ void ccs_hello_init(struct ccs_hello *h)
 }
 
 /* Claims `skip` octets to pass over and `count` octets of the number that follows them. */
-static int expect(struct ccs_hello *h, enum step step, uint32_t skip, uint8_t count)
+static CCS_WARM int expect(struct ccs_hello *h, enum step step, uint32_t skip, uint8_t count)
 {
     if (skip > h->left || count > h->left - skip)
         return CCS_EINVAL;
@@ -62,7 +63,7 @@ static int expect(struct ccs_hello *h, enum step step, uint32_t skip, uint8_t co
     return CCS_PENDING;
 }
 
-static int expect_extension(struct ccs_hello *h, uint32_t skip)
+static CCS_WARM int expect_extension(struct ccs_hello *h, uint32_t skip)
 {
     if (skip == h->left)
         return expect(h, STEP_NONE, skip, 0);
@@ -221,7 +222,7 @@ static int read_header(struct ccs_hello *h, uint8_t octet)
     }
 }
 
-int ccs_hello_feed(struct ccs_hello *h, const uint8_t *buf, size_t len)
+CCS_WARM int ccs_hello_feed(struct ccs_hello *h, const uint8_t *buf, size_t len)
 {
     int rv = h->verdict;
     size_t room = CCS_HELLO_LIMIT - h->total;

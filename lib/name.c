@@ -7,6 +7,7 @@
  */
 
 #include "name.h"
+#include "base.h"
 
 #include <idn2.h>
 #include <string.h>
@@ -98,7 +99,7 @@ static int is_key_type(const char *label, size_t len)
 }
 
 /* Folds name into out, len octets without NUL, if that is a canonical name. */
-static int fold_name(const char *name, size_t len, char *out)
+static CCS_WARM int fold_name(const char *name, size_t len, char *out)
 {
     size_t label = 0;
     size_t i;
@@ -127,7 +128,7 @@ static void put(char *out, size_t *out_len, const char *text, size_t len)
         *out_len = len;
 }
 
-int ccs_name_canonical(const char *name, size_t len, char *out, size_t *out_len)
+CCS_WARM int ccs_name_canonical(const char *name, size_t len, char *out, size_t *out_len)
 {
     char folded[CCS_STEM_SIZE];
 

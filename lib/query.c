@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base.h"
 #include "error.h"
 #include "instance.h"
 
@@ -22,8 +23,8 @@ int ccs_query_init(const struct ccs *ccs, const char *name, size_t len, struct c
     return rv;
 }
 
-void ccs_query_init_canonical(const struct ccs *ccs, const char *name, size_t len,
-                              struct ccs_query *q)
+CCS_WARM void ccs_query_init_canonical(const struct ccs *ccs, const char *name, size_t len,
+                                       struct ccs_query *q)
 {
     memcpy(q->exact, name, len);
     q->exact[len] = '\0';
@@ -77,16 +78,30 @@ const struct ccs_error *ccs_query_worse(const struct ccs_error *exact,
     return exact->code == CCS_ENOTFOUND ? wildcard : exact;
 }
 
-/* A credential, if nothing has changed since it was made. */
-static struct ccs_cred *cred_get(struct ccs *ccs, const char *stem, size_t len, uint64_t hash)
-{
-    struct ccs_cred *cred = ccs_cache_get(ccs->cache, stem, len, hash);
+/*
+ * How often a credential is used before shared memory is told again that it is in use, which is a
+ * look at a page that as a rule nobody has looked at for long.
+ */
+#define USES_PER_TOUCH 8
 
+/* A credential, if nothing has changed since it was made. */
+static CCS_WARM struct ccs_cred *cred_get(struct ccs *ccs, const char *stem, size_t len,
+                                          uint64_t hash)
+{
+    struct ccs_cred *cred;
+    unsigned uses;
+
+    ccs_vault_prefetch(&ccs->layout->vault, hash);
+    cred = ccs_cache_get(ccs->cache, stem, len, hash);
     if (cred == NULL)
         return NULL;
+    ccs_cred_prefetch(cred);
     if (atomic_load_explicit(&cred->generation, memory_order_relaxed) ==
         ccs_vault_generation(&ccs->layout->vault, hash)) {
-        ccs_vault_touch(&ccs->layout->vault, cred->slot);
+        uses = atomic_load_explicit(&cred->uses, memory_order_relaxed);
+        atomic_store_explicit(&cred->uses, uses + 1, memory_order_relaxed);
+        if (uses % USES_PER_TOUCH == 0)
+            ccs_vault_touch(&ccs->layout->vault, cred->slot);
         return cred;
     }
     ccs_cred_unref(cred);
@@ -171,8 +186,8 @@ int ccs_query_look_up_wildcard(struct ccs *ccs, struct ccs_query *q, struct ccs_
     return fail(q, out, ccs_query_worse(exact, &why));
 }
 
-int ccs_query_look_up(struct ccs *ccs, struct ccs_query *q, struct ccs_answer *out,
-                      struct ccs_missing *missing)
+CCS_WARM int ccs_query_look_up(struct ccs *ccs, struct ccs_query *q, struct ccs_answer *out,
+                               struct ccs_missing *missing)
 {
     struct ccs_cred *cred = cred_get(ccs, q->exact, q->exact_len, q->exact_hash);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "siphash.h"
+#include "base.h"
 
 struct state {
     uint64_t v0, v1, v2, v3;
@@ -35,8 +36,8 @@ static inline uint64_t load(const uint8_t *p, size_t len)
     return x;
 }
 
-static inline uint64_t hash(const struct ccs_siphash_key *key, const void *data, size_t len,
-                            unsigned c_rounds, unsigned d_rounds)
+static inline CCS_WARM uint64_t hash(const struct ccs_siphash_key *key, const void *data,
+                                     size_t len, unsigned c_rounds, unsigned d_rounds)
 {
     struct state s = {key->k0 ^ 0x736f6d6570736575, key->k1 ^ 0x646f72616e646f6d,
                       key->k0 ^ 0x6c7967656e657261, key->k1 ^ 0x7465646279746573};
@@ -59,7 +60,7 @@ static inline uint64_t hash(const struct ccs_siphash_key *key, const void *data,
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-uint64_t ccs_siphash(const struct ccs_siphash_key *key, const void *data, size_t len)
+CCS_WARM uint64_t ccs_siphash(const struct ccs_siphash_key *key, const void *data, size_t len)
 {
     return hash(key, data, len, 1, 3);
 }

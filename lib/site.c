@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base.h"
 #include "digest.h"
 #include "error.h"
 #include "site.h"
@@ -87,7 +88,8 @@ void ccs_site_bind(struct ccs_site *site, struct ccs *ccs)
  * Both halves are digests of texts that nobody can choose at will for a given result, so that two
  * different pairs of site and name do not come to the same context.
  */
-void ccs_site_session_id_of(const struct ccs_site *site, const uint8_t *name_digest, uint8_t *out)
+CCS_WARM void ccs_site_session_id_of(const struct ccs_site *site, const uint8_t *name_digest,
+                                     uint8_t *out)
 {
     for (size_t i = 0; i < CCS_SITE_SESSION_ID_SIZE; i++)
         out[i] = site->identity[i] ^ name_digest[i];

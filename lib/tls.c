@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base.h"
 #include "error.h"
 #include "handshake.h"
 #include "hello.h"
@@ -54,21 +55,28 @@ static int tls_refused(struct ccs_error *err)
                          advice);
 }
 
-static int tls_use_pair(SSL *ssl, const struct ccs_key_pair *pair, struct ccs_error *err)
+static CCS_WARM int tls_use_served(SSL *ssl, const struct ccs_served *served, struct ccs_error *err)
 {
     /*
      * Without a chain of its own the pair would be sent with the extra certificates of the SSL_CTX,
      * or with a chain that OpenSSL searches in the trust store. An empty one stops both.
      */
-    STACK_OF(X509) *chain = pair->chain != NULL ? pair->chain : tls_no_chain;
+    STACK_OF(X509) *chain = served->chain != NULL ? served->chain : tls_no_chain;
 
-    if (SSL_use_cert_and_key(ssl, pair->leaf, pair->key, chain, 1) == 1)
+    if (SSL_use_cert_and_key(ssl, served->leaf, served->key, chain, 1) == 1)
         return 1;
     tls_refused(err);
     return 0;
 }
 
-int ccs_tls_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)
+static int tls_use_pair(SSL *ssl, const struct ccs_key_pair *pair, struct ccs_error *err)
+{
+    const struct ccs_served served = {.leaf = pair->leaf, .key = pair->key, .chain = pair->chain};
+
+    return tls_use_served(ssl, &served, err);
+}
+
+CCS_WARM int ccs_tls_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)
 {
     struct ccs_error why;
 
@@ -77,13 +85,14 @@ int ccs_tls_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)
     if (SSL_get_certificate(ssl) != NULL || SSL_get_privatekey(ssl) != NULL)
         SSL_certs_clear(ssl);
     /* The main pair comes last, which makes it the current one. */
-    for (size_t i = cred->pair_count; i-- > 0;) {
-        if (tls_use_pair(ssl, cred->pairs[i], &why))
-            continue;
-        SSL_certs_clear(ssl);
-        return ccs_error_set(err, why.code, "%s: %s", ccs_cred_file(cred), why.text);
-    }
-    return CCS_OK;
+    for (size_t i = cred->pair_count; i-- > 1;)
+        if (!tls_use_pair(ssl, cred->pairs[i], &why))
+            goto refused;
+    if (tls_use_served(ssl, &cred->main, &why))
+        return CCS_OK;
+refused:
+    SSL_certs_clear(ssl);
+    return ccs_error_set(err, why.code, "%s: %s", ccs_cred_file(cred), why.text);
 }
 
 int ccs_cred_use(const struct ccs_cred *cred, SSL *ssl, struct ccs_error *err)

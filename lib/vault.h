@@ -23,6 +23,7 @@
 #include <ccs/ccs.h>
 
 #include "arena.h"
+#include "base.h"
 #include "claim.h"
 #include "pool.h"
 #include "robust.h"
@@ -72,6 +73,12 @@ struct ccs_vault_key {
 static inline uint64_t ccs_vault_generation(const struct ccs_vault *v, uint64_t hash)
 {
     return atomic_load_explicit(&v->generations[hash & v->generation_mask], memory_order_relaxed);
+}
+
+__attribute__((always_inline)) static inline void ccs_vault_prefetch(const struct ccs_vault *v,
+                                                                     uint64_t hash)
+{
+    ccs_prefetch(&v->generations[hash & v->generation_mask], 1);
 }
 
 /* A file of the stem came or changed: what anybody has is to be looked at again. No lock. */
