@@ -25,16 +25,30 @@ struct issuer {
     uint8_t digest[DIGEST_LEN];
 };
 
+/* A chain of such, found by the address of its first certificate. */
+struct chain {
+    struct chain *next;
+    STACK_OF(X509) *stack;
+    size_t users;
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below; a leaf */
 static struct issuer *by_digest[BUCKETS];
 static struct issuer *by_address[BUCKETS];
 static size_t count;
+static struct chain *chains[BUCKETS];
+static size_t chain_count;
 
-static struct issuer **address_bucket(const X509 *x)
+static size_t address_hash(const X509 *x)
 {
     uintptr_t a = (uintptr_t)x;
 
-    return &by_address[(a >> 4 ^ a >> 12) % BUCKETS];
+    return (a >> 4 ^ a >> 12) % BUCKETS;
+}
+
+static struct issuer **address_bucket(const X509 *x)
+{
+    return &by_address[address_hash(x)];
 }
 
 static struct issuer *find_locked(const uint8_t *digest)
@@ -166,6 +180,92 @@ void ccs_issuers_release(X509 *x)
         free(i);
     if (last || !shared)
         X509_free(x);
+}
+
+/* -- chains -------------------------------------------------------------------------------- */
+
+static struct chain **chain_bucket(const STACK_OF(X509) *chain)
+{
+    return &chains[address_hash(sk_X509_value(chain, 0))];
+}
+
+static int same_chain(const STACK_OF(X509) *a, const STACK_OF(X509) *b)
+{
+    if (sk_X509_num(a) != sk_X509_num(b))
+        return 0;
+    for (int i = 0; i < sk_X509_num(a); i++)
+        if (sk_X509_value(a, i) != sk_X509_value(b, i))
+            return 0;
+    return 1;
+}
+
+static void free_chain(STACK_OF(X509) *chain)
+{
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        ccs_issuers_release(sk_X509_value(chain, i));
+    sk_X509_free(chain);
+}
+
+STACK_OF(X509) *ccs_issuers_share_chain(STACK_OF(X509) *chain)
+{
+    struct chain *made = calloc(1, sizeof(*made)), *c;
+    STACK_OF(X509) *spare = NULL;
+
+    if (!made)
+        return chain;
+    (void)pthread_mutex_lock(&lock);
+    for (c = *chain_bucket(chain); c; c = c->next)
+        if (same_chain(c->stack, chain))
+            break;
+    if (c) {
+        c->users++;
+        spare = chain;
+        chain = c->stack;
+    } else if (chain_count < CCS_ISSUERS_MAX) {
+        *made = (struct chain){.next = *chain_bucket(chain), .stack = chain, .users = 1};
+        *chain_bucket(chain) = made;
+        chain_count++;
+        made = NULL;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    free(made);
+    free_chain(spare);
+    return chain;
+}
+
+void ccs_issuers_release_chain(STACK_OF(X509) *chain)
+{
+    struct chain **p, *c = NULL;
+    int last = 1;
+
+    if (!chain)
+        return;
+    if (sk_X509_num(chain) > 0) {
+        (void)pthread_mutex_lock(&lock);
+        for (p = chain_bucket(chain); *p && (*p)->stack != chain;)
+            p = &(*p)->next;
+        c = *p;
+        last = !c || --c->users == 0;
+        if (c && last) {
+            *p = c->next;
+            chain_count--;
+        }
+        (void)pthread_mutex_unlock(&lock);
+    }
+    if (last) {
+        free(c);
+        free_chain(chain);
+    }
+}
+
+size_t ccs_issuers_chain_count(void)
+{
+    size_t n;
+
+    (void)pthread_mutex_lock(&lock);
+    n = chain_count;
+    (void)pthread_mutex_unlock(&lock);
+    return n;
 }
 
 size_t ccs_issuers_count(void)

@@ -287,6 +287,7 @@ static int make_chain(const struct ccs_pair *der, struct ccs_key_pair *pair, str
             return rv;
         (void)sk_X509_push(pair->chain, x); /* its room is reserved */
     }
+    pair->chain = ccs_issuers_share_chain(pair->chain);
     return CCS_OK;
 }
 
@@ -337,9 +338,7 @@ int ccs_key_pair_make(const struct ccs_pair *der, X509 *leaf, EVP_PKEY *key,
 
 void ccs_key_pair_clear(struct ccs_key_pair *pair)
 {
-    for (int i = 0; i < sk_X509_num(pair->chain); i++)
-        ccs_issuers_release(sk_X509_value(pair->chain, i));
-    sk_X509_free(pair->chain);
+    ccs_issuers_release_chain(pair->chain);
     EVP_PKEY_free(pair->key);
     X509_free(pair->leaf);
     *pair = (struct ccs_key_pair){0};

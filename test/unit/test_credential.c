@@ -775,18 +775,65 @@ static void intermediates_are_held_once(void **state)
 
     (void)state;
     assert_int_equal(ccs_issuers_count(), 1);
-    assert_ptr_equal(sk_X509_value(a->pairs[0].chain, 0), sk_X509_value(b->pairs[0].chain, 0));
+    assert_int_equal(ccs_issuers_chain_count(), 1);
+    assert_ptr_equal(a->pairs[0].chain, b->pairs[0].chain);
     ccs_part_unref(a);
     assert_int_equal(ccs_issuers_count(), 1);
+    assert_int_equal(ccs_issuers_chain_count(), 1);
     assert_int_equal(X509_cmp(sk_X509_value(b->pairs[0].chain, 0), intermediate), 0);
     ccs_part_unref(b);
     assert_int_equal(ccs_issuers_count(), 0);
+    assert_int_equal(ccs_issuers_chain_count(), 0);
     ccs_issuers_release(NULL);
+    ccs_issuers_release_chain(NULL);
+}
+
+/* A shared chain of these. */
+static STACK_OF(X509) *chain_of(const struct ccs_blob *first, const struct ccs_blob *second)
+{
+    const struct ccs_blob *all[] = {first, second};
+    STACK_OF(X509) *chain = sk_X509_new_null();
+
+    for (int i = 0; i < 2 && all[i] != NULL; i++) {
+        X509 *x;
+
+        assert_int_equal(ccs_issuers_get(all[i]->data, all[i]->len, &x, NULL), CCS_OK);
+        assert_true(sk_X509_push(chain, x) > 0);
+    }
+    return ccs_issuers_share_chain(chain);
+}
+
+/* Only what is the same in the same order is one chain. */
+static void chains_are_told_apart(void **state)
+{
+    struct ccs_blob one = x509_der(intermediate), two = x509_der(intermediate);
+    STACK_OF(X509) *chains[6];
+
+    (void)state;
+    two.data[two.len - 1] ^= 1;
+    for (int i = 0; i < 2; i++) {
+        chains[3 * i] = chain_of(&one, NULL);
+        chains[3 * i + 1] = chain_of(&one, &two);
+        chains[3 * i + 2] = chain_of(&two, &one);
+    }
+    assert_int_equal(ccs_issuers_chain_count(), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(chains[i], chains[i + 3]);
+        assert_ptr_not_equal(chains[i], chains[(i + 1) % 3]);
+        assert_int_equal(sk_X509_num(chains[i]), i == 0 ? 1 : 2);
+    }
+    for (int i = 0; i < 6; i++)
+        ccs_issuers_release_chain(chains[i]);
+    assert_int_equal(ccs_issuers_chain_count(), 0);
+    assert_int_equal(ccs_issuers_count(), 0);
+    OPENSSL_free(one.data);
+    OPENSSL_free(two.data);
 }
 
 static void the_table_of_intermediates_is_bounded(void **state)
 {
     static X509 *held[CCS_ISSUERS_MAX + 20];
+    static STACK_OF(X509) *chains[CCS_ISSUERS_MAX + 20];
     struct ccs_blob der = x509_der(intermediate);
     X509 *twice = NULL;
 
@@ -798,8 +845,10 @@ static void the_table_of_intermediates_is_bounded(void **state)
         last[0] = (uint8_t)(i >> 8);
         last[1] = (uint8_t)i;
         assert_int_equal(ccs_issuers_get(der.data, der.len, &held[i], NULL), CCS_OK);
+        chains[i] = chain_of(&der, NULL);
     }
     assert_int_equal(ccs_issuers_count(), CCS_ISSUERS_MAX);
+    assert_int_equal(ccs_issuers_chain_count(), CCS_ISSUERS_MAX);
     assert_int_equal(ccs_issuers_get(der.data, der.len, &twice, NULL), CCS_OK);
     assert_ptr_not_equal(twice, held[CCS_ARRAY_LEN(held) - 1]);
     ccs_issuers_release(twice);
@@ -808,6 +857,11 @@ static void the_table_of_intermediates_is_bounded(void **state)
         ccs_issuers_release(held[i]);
     for (size_t i = 0; i < CCS_ARRAY_LEN(held); i += 2)
         ccs_issuers_release(held[i]);
+    for (size_t i = 1; i < CCS_ARRAY_LEN(chains); i += 2)
+        ccs_issuers_release_chain(chains[i]);
+    for (size_t i = 0; i < CCS_ARRAY_LEN(chains); i += 2)
+        ccs_issuers_release_chain(chains[i]);
+    assert_int_equal(ccs_issuers_chain_count(), 0);
     assert_int_equal(ccs_issuers_count(), 0);
     OPENSSL_free(der.data);
 }
@@ -943,6 +997,7 @@ int main(void)
         cmocka_unit_test(the_best_pair_of_each_type_is_served),
         cmocka_unit_test(credentials_without_parts),
         cmocka_unit_test(intermediates_are_held_once),
+        cmocka_unit_test(chains_are_told_apart),
         cmocka_unit_test(the_table_of_intermediates_is_bounded),
         cmocka_unit_test(many_threads),
         cmocka_unit_test(a_failed_join_concerns_one_pair),
