@@ -19,6 +19,7 @@
 struct ccs_attachment {
     struct ccs_site *site; /* NULL: not one of ours */
     int blocking;          /* handshakes may wait; otherwise memory alone answers late questions */
+    int datagrams;         /* connections are DTLS */
     struct ccs_gate_host host;
     struct ccs_thread_host thread; /* with ccs_thread_attach() */
     SSL_SESSION *(*next_session)(SSL *ssl, const unsigned char *id, int len, int *copy);
@@ -44,6 +45,10 @@ int ccs_attachment_set(SSL_CTX *ctx, const struct ccs_attachment *attachment,
 /* Lives in the ex_data of its SSL. */
 struct ccs_handshake {
     SSL *ssl;
+
+    /* Frees the object that this is a member of. */
+    void (*release)(struct ccs_handshake *handshake);
+
     const struct ccs_site *site; /* that was asked; NULL: none yet */
     struct ccs_request *request; /* under way, or NULL */
     int decided;                 /* answer is valid */
@@ -52,9 +57,6 @@ struct ccs_handshake {
     size_t name_len;             /* 0: there is no name to ask the store for */
     char name[CCS_STEM_SIZE];    /* canonical */
     struct ccs_answer answer;
-
-    /* Frees the object that this is the first member of. */
-    void (*release)(struct ccs_handshake *handshake);
 };
 
 /* Borrowed from ssl, or NULL. */

@@ -7,8 +7,8 @@
  * default_name and unknown_name, and a text that keeps its TLS sessions apart from other servers'.
  *
  * A blocking server calls ccs_ssl_ctx_attach() and is done. A server with an event loop calls
- * ccs_gate_attach(): the gate is a filter BIO put under each new connection's handshake, which
- * reads the ClientHello, and answers "would block" for as long as the certificate is being loaded.
+ * ccs_gate_attach(): the gate listens to what each new connection's handshake reads, up to the
+ * server name, and has reads say "would block" for as long as the certificate is being loaded.
  */
 
 #include <openssl/types.h>
@@ -85,6 +85,13 @@ struct ccs_gate_host {
     void (*rejected)(SSL *ssl, const struct ccs_answer *borrowed, void *arg);
 
     void *arg;
+
+    /*
+     * Not 0: no SSL serves a second connection after SSL_clear(), or is copied with SSL_dup(). As
+     * soon as the gate has done its work its info callback is the application's own then, which
+     * saves a call per event.
+     */
+    int single_use;
 };
 
 /*
@@ -94,8 +101,11 @@ struct ccs_gate_host {
  * own info callback, which goes on being called, and before the first handshake; called again it
  * replaces site and host. host is copied; site is borrowed and must outlive ctx.
  *
- * The read BIO of an SSL must not block. Until the ClientHello has been read, SSL_get_rbio() is the
- * gate; afterwards it is what it was.
+ * The read BIO of an SSL must not block. Until the server name has been read it has a callback
+ * (BIO_set_callback_ex()) and a callback argument of the gate's. While a certificate is being
+ * loaded, and from the start if the BIO has a callback of the application's, SSL_get_rbio() is a
+ * filter BIO in front of it; once the ClientHello has been read it is what it was. A BIO that takes
+ * its place before that ends the gate's work for this connection.
  *
  * A handshake that the gate did not decide (an info callback of the SSL's own, another name in the
  * answer to a HelloRetryRequest, another site in force than choose returned) is served from memory

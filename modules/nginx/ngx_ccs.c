@@ -236,6 +236,7 @@ ngx_int_t ngx_ccs_attach(ngx_conf_t *cf, SSL_CTX *ctx, ngx_ccs_conf_t *conf,
 
     host->resume = ngx_ccs_resume;
     host->rejected = ngx_ccs_rejected;
+    host->single_use = 1;
     if (ccs_gate_attach(ctx, conf->site, host, &err) == CCS_OK)
         return NGX_OK;
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "ccs: %s", err.text);

@@ -350,13 +350,33 @@ static inline void link_client_info(const SSL *ssl, int type, int value)
         link_of(ssl)->alert = value & 0xff;
 }
 
-static inline long link_count_reads(BIO *bio, int oper, const char *argp, size_t len, int argi,
-                                    long argl, int ret, size_t *processed)
+/* A socket that counts how often it is read. */
+static inline int link_socket_read(BIO *bio, char *buf, int size)
 {
-    (void)argp, (void)len, (void)argi, (void)argl, (void)processed;
-    if (oper == BIO_CB_READ)
-        ++*(unsigned *)(void *)BIO_get_callback_arg(bio);
-    return ret;
+    ++*(unsigned *)BIO_get_app_data(bio);
+    return BIO_meth_get_read(BIO_s_socket())(bio, buf, size);
+}
+
+static inline BIO *link_socket(struct link *l)
+{
+    static BIO_METHOD *method;
+    const BIO_METHOD *plain = BIO_s_socket();
+    BIO *bio;
+
+    if (method == NULL) {
+        method = BIO_meth_new(BIO_TYPE_SOCKET, "counting socket");
+        assert_non_null(method);
+        BIO_meth_set_read(method, link_socket_read);
+        BIO_meth_set_write(method, BIO_meth_get_write(plain));
+        BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(plain));
+        BIO_meth_set_create(method, BIO_meth_get_create(plain));
+        BIO_meth_set_destroy(method, BIO_meth_get_destroy(plain));
+    }
+    bio = BIO_new(method);
+    assert_non_null(bio);
+    BIO_set_app_data(bio, &l->reads);
+    BIO_set_fd(bio, l->fd[0], BIO_NOCLOSE);
+    return bio;
 }
 
 static inline void link_open(struct link *l, SSL_CTX *server_ctx, SSL_CTX *client_ctx,
@@ -372,11 +392,9 @@ static inline void link_open(struct link *l, SSL_CTX *server_ctx, SSL_CTX *clien
     SSL_set_app_data(l->server, (char *)l);
     SSL_set_app_data(l->client, (char *)l);
     SSL_set_info_callback(l->client, link_client_info);
-    assert_int_equal(SSL_set_fd(l->server, l->fd[0]), 1);
-    l->socket = SSL_get_rbio(l->server);
+    l->socket = link_socket(l);
     BIO_up_ref(l->socket);
-    BIO_set_callback_ex(l->socket, link_count_reads);
-    BIO_set_callback_arg(l->socket, (char *)&l->reads);
+    SSL_set_bio(l->server, l->socket, l->socket);
     SSL_set_accept_state(l->server);
     l->in = BIO_new(BIO_s_mem());
     l->out = BIO_new(BIO_s_mem());

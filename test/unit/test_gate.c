@@ -3,6 +3,13 @@
 #include "hello.h"
 #include "tls_hello.h"
 
+/* What all tests are run with. */
+struct mode {
+    int version;
+    int traced;     /* the application has a callback of its own on the socket */
+    int single_use; /* it promises that each SSL serves one connection */
+};
+
 /*
  * The farm: "first" is the context that connections start on, with site one; "second" has site two
  * and serves the names that begin with "b"; "plain" has no site, a certificate of its own, and
@@ -15,10 +22,11 @@ struct farm {
     struct ccs_site *one, *two;
     struct ccs_gate_host host;
     struct ccs_cred *a, *a2, *b; /* borrowed from ccs */
+    const struct mode *mode;
     int version;
     int liar;  /* choose says "one" whatever the server does */
     int apart; /* the second context has an info callback of its own */
-    unsigned switched, infos, seconds, exits;
+    unsigned switched, infos, seconds, exits, traces;
 };
 
 static struct farm *farm; /* the one of the running test */
@@ -94,10 +102,12 @@ static SSL_CTX *farm_ctx(const struct farm *f, struct ccs_site *site)
 static int setup(void **state)
 {
     struct farm *f = calloc(1, sizeof(*f));
-    int version = *(int *)*state;
+    const struct mode *mode = *state;
+    int version = mode->version;
 
     assert_non_null(f);
     farm = f;
+    f->mode = mode;
     f->version = version;
     f->ca = ccs_pki_ca_new();
     f->ccs.otherwise = CCS_ENOTFOUND;
@@ -108,6 +118,7 @@ static int setup(void **state)
                                      .rejected = farm_rejected,
                                      .next_servername = farm_servername,
                                      .next_servername_arg = f,
+                                     .single_use = mode->single_use,
                                      .arg = f};
     f->first = farm_ctx(f, f->one);
     f->second = farm_ctx(f, f->two);
@@ -142,10 +153,37 @@ static int teardown(void **state)
     return 0;
 }
 
+static long farm_trace(BIO *bio, int oper, const char *data, size_t len, int argi, long argl,
+                       int rv, size_t *got)
+{
+    (void)oper, (void)data, (void)len, (void)argi, (void)argl, (void)got;
+    assert_ptr_equal(BIO_get_callback_arg(bio), (char *)farm);
+    farm->traces++;
+    return rv;
+}
+
+/* A fresh link that begins on the first context. */
+static void farm_open(struct farm *f, struct link *l, const char *sni)
+{
+    link_open(l, f->first, f->client, sni);
+    if (f->mode->traced) {
+        BIO_set_callback_ex(l->socket, farm_trace);
+        BIO_set_callback_arg(l->socket, (char *)f);
+    }
+}
+
+/* Nothing of the gate's is left at the socket. */
+static void farm_leaves(struct farm *f, BIO *socket)
+{
+    assert_ptr_equal(BIO_get_callback_ex(socket), f->mode->traced ? farm_trace : NULL);
+    assert_ptr_equal(BIO_get_callback_arg(socket), f->mode->traced ? (char *)f : NULL);
+    assert_int_equal(f->traces > 0, f->mode->traced);
+}
+
 /* One whole connection on a fresh link; the session, if asked for, is a new reference. */
 static void visit(struct farm *f, const char *sni, SSL_SESSION *resume, struct link *l)
 {
-    link_open(l, f->first, f->client, sni);
+    farm_open(f, l, sni);
     if (resume != NULL)
         assert_int_equal(SSL_set_session(l->client, resume), 1);
     link_run(l);
@@ -198,7 +236,7 @@ static void warm(void **state)
 
     for (int ahead = 0; ahead < 2; ahead++) {
         SSL_CTX_set_read_ahead(f->first, ahead);
-        link_open(&l, f->first, f->client, "A.Example.");
+        farm_open(f, &l, "A.Example.");
         link_run(&l);
         assert_true(link_served(&l, f->a));
         assert_string_equal(l.name, "a.example");
@@ -207,6 +245,7 @@ static void warm(void **state)
         assert_int_equal(l.resumes, 0);
         assert_ptr_equal(SSL_get_rbio(l.server), l.socket);
         assert_ptr_equal(SSL_get_wbio(l.server), l.socket);
+        farm_leaves(f, l.socket);
         assert_non_null(ccs_ssl_answer(l.server));
         assert_int_equal(ccs_ssl_answer(l.server)->code, CCS_OK);
         assert_int_equal(ccs_ssl_answer(l.server)->result, CCS_RESULT_HIT);
@@ -235,7 +274,7 @@ static void no_more_reads(void **state)
         assert_true(l.server_done);
         reads = l.reads;
         link_close(&l);
-        link_open(&l, f->first, f->client, "a.example");
+        farm_open(f, &l, "a.example");
         link_run(&l);
         assert_true(l.server_done);
         assert_int_equal(l.reads, reads);
@@ -253,7 +292,7 @@ static void suspended(void **state)
     for (int ahead = 0; ahead < 2; ahead++) {
         SSL_CTX_set_read_ahead(f->first, ahead);
         f->ccs.names[0].cold = 1;
-        link_open(&l, f->first, f->client, "a.example");
+        farm_open(f, &l, "a.example");
         link_run(&l);
         assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
         assert_non_null(f->ccs.waiting);
@@ -327,7 +366,7 @@ static void pieces(void **state)
         for (int how = 0; how < 4; how++) {
             SSL_CTX_set_read_ahead(f->first, how & 1);
             f->ccs.names[0].cold = how >> 1;
-            link_open(&l, f->first, f->client, "a.example");
+            farm_open(f, &l, "a.example");
             l.segment = sizes[i][0];
             l.record = sizes[i][1];
             link_run(&l);
@@ -352,7 +391,7 @@ static void large_hello(void **state)
     for (int how = 0; how < 4; how++) {
         SSL_CTX_set_read_ahead(f->first, how & 1);
         f->ccs.names[0].cold = how >> 1;
-        link_open(&l, f->first, f->client, "a.example");
+        farm_open(f, &l, "a.example");
         l.segment = 1400;
         link_run(&l);
         if (how >> 1) {
@@ -368,7 +407,7 @@ static void large_hello(void **state)
 static void visit_at_length(struct farm *f, size_t *padding, SSL_SESSION *session, struct link *l)
 {
     *padding = 0;
-    link_open(l, f->first, f->client, NULL);
+    farm_open(f, l, NULL);
     if (session != NULL)
         assert_int_equal(SSL_set_session(l->client, session), 1);
     assert_int_equal(SSL_do_handshake(l->client), -1);
@@ -425,7 +464,7 @@ static void nul_in_name(void **state)
     size_t len;
     int n;
 
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     assert_int_equal(SSL_do_handshake(l.client), -1);
     n = BIO_read(l.out, hello, sizeof(hello));
     assert_true(n > 0);
@@ -446,7 +485,7 @@ static void garbage(void **state)
     static const char http[] = "GET / HTTP/1.0\r\n\r\n";
     struct link l;
 
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     link_send(&l, (const uint8_t *)http, sizeof(http) - 1);
     assert_int_equal(l.server_error, SSL_ERROR_SSL);
     assert_int_equal(l.chosen, 0);
@@ -625,7 +664,7 @@ static void left(struct farm *f, int reset, size_t ahead)
 
     f->ccs.names[0].cold = 1;
     f->ccs.cancels = 0;
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     SSL_set_read_ahead(l.server, (int)(ahead & 1));
     link_run(&l);
     assert_non_null(f->ccs.waiting);
@@ -673,7 +712,7 @@ static void closed_at_once(void **state)
     int n;
 
     f->ccs.names[0].cold = 1;
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     assert_int_equal(SSL_do_handshake(l.client), -1);
     n = BIO_read(l.out, hello, sizeof(hello));
     assert_true(n > 0);
@@ -693,7 +732,7 @@ static void freed(void **state)
     struct link l;
 
     f->ccs.names[0].cold = 1;
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     link_run(&l);
     assert_non_null(f->ccs.waiting);
     SSL_free(l.server);
@@ -705,7 +744,7 @@ static void freed(void **state)
 
     /* Also between the answer and the next step. */
     f->ccs.names[0].cold = 1;
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     link_run(&l);
     assert_int_equal(ccs_dispatch(&f->ccs, 0), 1);
     link_close(&l);
@@ -718,7 +757,7 @@ static void bio_replaced(void **state)
     struct link l;
 
     f->ccs.names[0].cold = 1;
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     link_run(&l);
     assert_non_null(f->ccs.waiting);
     assert_int_equal(BIO_up_ref(l.socket), 1);
@@ -727,6 +766,73 @@ static void bio_replaced(void **state)
     assert_null(f->ccs.waiting);
     link_serve(&l);
     assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+    link_close(&l);
+}
+
+/* The client's first flight, of which the server has nothing yet. */
+static int first_flight(struct link *l, uint8_t *out, int size)
+{
+    int n;
+
+    assert_int_equal(SSL_do_handshake(l->client), -1);
+    n = BIO_read(l->out, out, size);
+    assert_true(n > 10);
+    return n;
+}
+
+/*
+ * The host puts another BIO in the place of the one that the gate listens to: memory answers, and
+ * what somebody reads through the old one is nobody's hello.
+ */
+static void bio_replaced_early(void **state)
+{
+    struct farm *f = *state;
+    uint8_t hello[4096], octet;
+    struct link l;
+    BIO *in;
+    int n;
+
+    for (int dies = 0; dies < 2; dies++) {
+        farm_open(f, &l, "a.example");
+        n = first_flight(&l, hello, sizeof(hello));
+        if (dies)
+            SSL_set_bio(l.server, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+        link_serve(&l);
+        assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+        in = BIO_new(BIO_s_mem());
+        SSL_set0_rbio(l.server, in);
+        if (!dies) {
+            assert_int_equal(send(l.fd[1], hello, 1, MSG_NOSIGNAL), 1);
+            assert_int_equal(BIO_read(l.socket, &octet, 1), 1);
+            assert_int_equal(octet, hello[0]);
+            farm_leaves(f, l.socket);
+        }
+        assert_int_equal(BIO_write(in, hello, n), n);
+        link_serve(&l);
+        assert_int_equal(l.chosen, 0);
+        assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+        assert_ptr_equal(SSL_get_rbio(l.server), in);
+        assert_ptr_equal(ccs_ssl_answer(l.server)->cred, f->a);
+        assert_ptr_equal(SSL_get_certificate(l.server), f->a->main.leaf);
+        link_close(&l);
+    }
+}
+
+/* The SSL goes while the gate listens, and its BIO stays. */
+static void freed_early(void **state)
+{
+    struct farm *f = *state;
+    uint8_t octet;
+    struct link l;
+
+    farm_open(f, &l, "a.example");
+    link_send(&l, (const uint8_t *)"\x16\x03\x01", 3);
+    assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
+    SSL_free(l.server);
+    l.server = NULL;
+    farm_leaves(f, l.socket);
+    assert_int_equal(send(l.fd[1], "\x16", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(BIO_read(l.socket, &octet, 1), 1);
     link_close(&l);
 }
 
@@ -740,11 +846,9 @@ static void memory_bio(void **state)
     int n;
 
     f->ccs.names[0].cold = 1;
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     SSL_set_bio(l.server, in, out);
-    assert_int_equal(SSL_do_handshake(l.client), -1);
-    n = BIO_read(l.out, hello, sizeof(hello));
-    assert_true(n > 0);
+    n = first_flight(&l, hello, sizeof(hello));
     link_serve(&l);
     assert_int_equal(BIO_write(SSL_get_rbio(l.server), hello, 10), 10);
     link_serve(&l);
@@ -773,7 +877,7 @@ static void flood(void **state)
     ssize_t n;
 
     f->ccs.names[0].cold = 1;
-    link_open(&l, f->first, f->client, "a.example");
+    farm_open(f, &l, "a.example");
     link_run(&l);
     assert_non_null(f->ccs.waiting);
     for (int idle = 0; idle < 2 && sent < 1 << 22;) {
@@ -827,7 +931,7 @@ static void hello_retry(void **state)
 /* Opens with one name and answers the retry request with another. */
 static void retry_as(struct farm *f, const char *first, const char *second, struct link *l)
 {
-    link_open(l, f->first, f->client, first);
+    farm_open(f, l, first);
     link_client_step(l);
     assert_int_equal(SSL_set_tlsext_host_name(l->client, second), 1);
     link_run(l);
@@ -913,7 +1017,7 @@ static void used_again(void **state)
         int suspend = turn == 1;
 
         f->ccs.names[0].cold = suspend;
-        link_open(&l, f->first, f->client, "a.example");
+        farm_open(f, &l, "a.example");
         if (turn == 2)
             link_send(&l, (const uint8_t *)"\x16\x03\x01", 3); /* no more than a beginning */
         else
@@ -932,6 +1036,15 @@ static void used_again(void **state)
         SSL_set_tlsext_host_name(l.client, "a2.example");
         while (recv(l.fd[1], &(char){0}, 1, 0) == 1)
             ;
+        if (f->mode->single_use && turn == 0) {
+            /* Against the promise: nobody waits, and memory has the right one. */
+            f->ccs.names[1].cold = 0;
+            link_run(&l);
+            assert_true(link_served(&l, f->a2));
+            assert_int_equal(l.chosen, 1);
+            link_close(&l);
+            continue;
+        }
         f->ccs.names[1].cold = 1;
         link_serve(&l);
         assert_int_equal(l.server_error, SSL_ERROR_WANT_READ);
@@ -1119,7 +1232,7 @@ static void early_data(void **state)
         SSL_CTX_set_read_ahead(f->first, how & 1);
         session = session_of(f, "a.example");
         f->ccs.names[0].cold = how >> 1;
-        link_open(&l, f->first, f->client, "a.example");
+        farm_open(f, &l, "a.example");
         l.early = 1;
         assert_int_equal(SSL_set_session(l.client, session), 1);
         assert_int_equal(SSL_write_early_data(l.client, "early", 5, &written), 1);
@@ -1209,7 +1322,7 @@ static void without_gate(void **state)
 
     for (int turn = 0; turn < 4; turn++) {
         f->ccs.names[0].cold = turn == 2;
-        link_open(&l, f->first, f->client, turn == 3 ? "nobody.example" : "a.example");
+        farm_open(f, &l, turn == 3 ? "nobody.example" : "a.example");
         SSL_set_info_callback(l.server, farm_info);
         if (turn == 1)
             SSL_set_session(l.client, session);
@@ -1400,6 +1513,29 @@ static void attached_again(void **state)
     link_close(&l);
 }
 
+/* Datagrams are not listened to. */
+static void datagrams(void **state)
+{
+    struct farm *f = *state;
+    SSL_CTX *ctx = SSL_CTX_new(DTLS_server_method());
+    BIO *in = BIO_new(BIO_s_mem());
+    SSL *ssl;
+
+    assert_int_equal(ccs_gate_attach(ctx, f->one, &f->host, NULL), CCS_OK);
+    ssl = SSL_new(ctx);
+    assert_non_null(ssl);
+    SSL_set_bio(ssl, in, BIO_new(BIO_s_mem()));
+    BIO_set_mem_eof_return(in, -1);
+    SSL_set_accept_state(ssl);
+    assert_int_equal(SSL_do_handshake(ssl), -1);
+    assert_int_equal(SSL_get_error(ssl, -1), SSL_ERROR_WANT_READ);
+    assert_ptr_equal(SSL_get_rbio(ssl), in);
+    assert_null(BIO_get_callback_ex(in));
+    assert_null(ccs_ssl_answer(ssl));
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+}
+
 static void bad_arguments(void **state)
 {
     struct farm *f = *state;
@@ -1419,15 +1555,25 @@ static void bad_arguments(void **state)
     expect_cred(f, "a.example", f->a);
 }
 
-#define EACH(test)                                                                                 \
-    {#test " TLS 1.2", test, setup, teardown, &versions[0]},                                       \
+#define IN(mode, text, test)                                                                       \
     {                                                                                              \
-#test " TLS 1.3", test, setup, teardown, &versions[1]                                      \
+#test text, test, setup, teardown, &modes[mode]                                            \
     }
+#define EACH(test)                                                                                 \
+    IN(0, " TLS 1.2", test), IN(1, " TLS 1.3", test), IN(2, " TLS 1.2 traced", test),              \
+        IN(3, " TLS 1.3 traced", test), IN(4, " TLS 1.2 single use", test),                        \
+        IN(5, " TLS 1.3 single use", test)
 
 int main(void)
 {
-    static int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    static struct mode modes[] = {
+        {.version = TLS1_2_VERSION},
+        {.version = TLS1_3_VERSION},
+        {.version = TLS1_2_VERSION, .traced = 1},
+        {.version = TLS1_3_VERSION, .traced = 1},
+        {.version = TLS1_2_VERSION, .single_use = 1},
+        {.version = TLS1_3_VERSION, .single_use = 1},
+    };
     const struct CMUnitTest tests[] = {
         EACH(warm),
         EACH(no_more_reads),
@@ -1451,6 +1597,8 @@ int main(void)
         EACH(closed_at_once),
         EACH(freed),
         EACH(bio_replaced),
+        EACH(bio_replaced_early),
+        EACH(freed_early),
         EACH(memory_bio),
         EACH(flood),
         EACH(hello_retry),
@@ -1472,6 +1620,7 @@ int main(void)
         EACH(info_set_late),
         EACH(unattached),
         EACH(attached_again),
+        EACH(datagrams),
         EACH(bad_arguments),
     };
 
