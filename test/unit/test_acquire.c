@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "acquire.h"
+#include "credential.h"
+#include "instance.h"
 #include "wait.h"
 #include "world.h"
 
@@ -121,6 +123,36 @@ static void bad_exact_file_falls_to_wildcard(void **state)
     assert_int_equal(ccs_world_ask(w, "a.example.com", NULL, got), CCS_OK);
     assert_string_equal(got, wild);
     assert_int_equal(ccs_world_logged(w, "a.example.com.pfx"), 1);
+}
+
+/* The mark that keeps an entry in shared memory. */
+static _Atomic uint8_t *mark_of(struct ccs_world *w, const struct ccs_cred *cred)
+{
+    const struct ccs_vault *v = &w->ccs->layout->vault;
+
+    assert_int_not_equal(cred->slot, CCS_VAULT_SLOT_NONE);
+    return &v->shards[cred->slot >> CCS_VAULT_SLOT_BITS]
+                .entries.referenced[cred->slot & ((1u << CCS_VAULT_SLOT_BITS) - 1)];
+}
+
+/* What this process has at hand is not forgotten by shared memory for as long as it is used. */
+static void use_is_told_to_shared_memory(void **state)
+{
+    struct ccs_world *w = *state;
+    struct ccs_answer answer;
+    _Atomic uint8_t *mark;
+
+    ccs_world_put(w, "www.example.com", "www.example.com.pfx", NULL);
+    assert_int_equal(ccs_world_ask(w, "www.example.com", NULL, NULL), CCS_OK);
+    assert_int_equal(ccs_lookup(w->ccs, "www.example.com", 15, &answer), CCS_OK);
+    mark = mark_of(w, answer.cred);
+    ccs_cred_unref(answer.cred);
+    for (int turn = 0; turn < 3; turn++) {
+        atomic_store(mark, 0);
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(ccs_world_ask(w, "www.example.com", NULL, NULL), CCS_OK);
+        assert_int_equal(atomic_load(mark), 1);
+    }
 }
 
 /* -- waiting without blocking -------------------------------------------------------------- */
@@ -495,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_no_store_can_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(not_found_is_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_exact_file_falls_to_wildcard, setup, teardown),
+        cmocka_unit_test_setup_teardown(use_is_told_to_shared_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(waiters_share_one_load, setup, teardown),
         cmocka_unit_test_setup_teardown(canonical_names, setup, teardown),
         cmocka_unit_test_setup_teardown(slow_name_does_not_hold_up_others, setup, teardown),
