@@ -343,8 +343,10 @@ CCS_WARM void ccs_inlet_leave(struct ccs_inlet *inlet)
 
 CCS_WARM void ccs_inlet_clear(struct ccs_inlet *inlet)
 {
-    if (inlet->tap != NULL)
+    /* A callback that the application has put in place of this one is not this one's to remove. */
+    if (inlet->tap != NULL && BIO_get_callback_ex(inlet->tap) == inlet_tapped)
         inlet_untap(inlet);
+    inlet->tap = NULL;
     if (inlet->filter != NULL)
         BIO_set_data(inlet->filter, NULL);
     inlet->filter = NULL;

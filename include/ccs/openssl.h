@@ -102,10 +102,10 @@ struct ccs_gate_host {
  * replaces site and host. host is copied; site is borrowed and must outlive ctx.
  *
  * The read BIO of an SSL must not block. Until the server name has been read it has a callback
- * (BIO_set_callback_ex()) and a callback argument of the gate's. While a certificate is being
- * loaded, and from the start if the BIO has a callback of the application's, SSL_get_rbio() is a
- * filter BIO in front of it; once the ClientHello has been read it is what it was. A BIO that takes
- * its place before that ends the gate's work for this connection.
+ * (BIO_set_callback_ex()) and a callback argument of the gate's, which are to be left alone. While
+ * a certificate is being loaded, and from the start if the BIO has a callback of the application's
+ * already, SSL_get_rbio() is a filter BIO in front of it; once the ClientHello has been read it is
+ * what it was. A BIO that takes its place before that ends the gate's work for this connection.
  *
  * A handshake that the gate did not decide (an info callback of the SSL's own, another name in the
  * answer to a HelloRetryRequest, another site in force than choose returned) is served from memory
