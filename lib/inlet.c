@@ -227,19 +227,15 @@ static int inlet_destroy(BIO *bio)
 
 static void inlet_method_init(void)
 {
-    BIO_METHOD *method;
-    int index;
+    int index = BIO_get_new_index();
+    BIO_METHOD *method = index < 0 ? NULL : BIO_meth_new(index | BIO_TYPE_FILTER, "ccs gate");
 
-    ERR_set_mark();
-    index = BIO_get_new_index();
-    method = index < 0 ? NULL : BIO_meth_new(index | BIO_TYPE_FILTER, "ccs gate");
     if (method != NULL && BIO_meth_set_read_ex(method, inlet_read) &&
         BIO_meth_set_write_ex(method, inlet_write) && BIO_meth_set_ctrl(method, inlet_ctrl) &&
         BIO_meth_set_create(method, inlet_create) && BIO_meth_set_destroy(method, inlet_destroy))
         inlet_method = method;
     else
         BIO_meth_free(method);
-    ERR_pop_to_mark();
 }
 
 /* Puts a filter in front of from, which the SSL reads from now. NULL: no memory. */
@@ -247,12 +243,16 @@ static BIO *inlet_insert(struct ccs_inlet *inlet, BIO *from)
 {
     BIO *filter = NULL;
 
+    ERR_set_mark();
     if (pthread_once(&inlet_once, inlet_method_init) == 0 && inlet_method != NULL)
         filter = BIO_new(inlet_method);
-    if (filter == NULL || BIO_up_ref(from) != 1) {
+    if (filter != NULL && BIO_up_ref(from) != 1) {
         BIO_free(filter);
-        return NULL;
+        filter = NULL;
     }
+    ERR_pop_to_mark();
+    if (filter == NULL)
+        return NULL;
     /* Not BIO_push(): from may be the write side too, whose own chain it would tangle. */
     BIO_set_next(filter, from);
     BIO_set_data(filter, inlet);
@@ -285,12 +285,7 @@ static CCS_WARM long inlet_tapped(BIO *bio, int oper, const char *data, size_t l
     if (oper != BIO_CB_FREE && (oper != (BIO_CB_READ | BIO_CB_RETURN) || rv <= 0 || *got == 0))
         return rv;
     inlet = (struct ccs_inlet *)(void *)BIO_get_callback_arg(bio);
-    if (oper == BIO_CB_FREE) {
-        inlet_untap(inlet);
-        inlet_lose(inlet);
-        return rv;
-    }
-    if (SSL_get_rbio(inlet->ssl) != bio) {
+    if (oper == BIO_CB_FREE || SSL_get_rbio(inlet->ssl) != bio) {
         inlet_untap(inlet);
         inlet_lose(inlet);
         return rv;
