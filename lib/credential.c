@@ -250,8 +250,7 @@ struct ccs_cred *ccs_cred_new(const char *stem, struct ccs_part **parts, size_t 
         if (i != first)
             cred->pairs[cred->pair_count++] = best[i].pair;
     }
-    cred->main = (struct ccs_served){
-        .leaf = cred->pairs[0]->leaf, .key = cred->pairs[0]->key, .chain = cred->pairs[0]->chain};
+    cred->main = ccs_served_of(cred->pairs[0]);
     cred->public_key = X509_get_X509_PUBKEY(cred->main.leaf);
     return cred;
 }

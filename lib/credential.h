@@ -74,6 +74,11 @@ struct ccs_served {
     STACK_OF(X509) *chain; /* NULL: none */
 };
 
+static inline struct ccs_served ccs_served_of(const struct ccs_key_pair *pair)
+{
+    return (struct ccs_served){.leaf = pair->leaf, .key = pair->key, .chain = pair->chain};
+}
+
 struct ccs_cred {
     /*
      * What a handshake looks at comes first, in two lines of the processor's cache: with thousands

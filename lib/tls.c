@@ -71,7 +71,7 @@ static CCS_WARM int tls_use_served(SSL *ssl, const struct ccs_served *served, st
 
 static int tls_use_pair(SSL *ssl, const struct ccs_key_pair *pair, struct ccs_error *err)
 {
-    const struct ccs_served served = {.leaf = pair->leaf, .key = pair->key, .chain = pair->chain};
+    const struct ccs_served served = ccs_served_of(pair);
 
     return tls_use_served(ssl, &served, err);
 }

@@ -414,9 +414,7 @@ static void use_one_of_two_refused(void **state)
         SSL_free(ssl);
         cred->pairs[0] = cred->pairs[1];
         cred->pairs[1] = first;
-        cred->main = (struct ccs_served){.leaf = cred->pairs[0]->leaf,
-                                         .key = cred->pairs[0]->key,
-                                         .chain = cred->pairs[0]->chain};
+        cred->main = ccs_served_of(cred->pairs[0]);
         ccs_pki_leaf_clear(&leaves[i]);
     }
     ccs_cred_unref(cred);
