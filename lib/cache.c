@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cache.h"
-#include "base.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base.h"
 
 /*
  * Both tables are set-associative: a stem can only be in the WAYS slots of its set. Slots are never

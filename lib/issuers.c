@@ -258,22 +258,22 @@ void ccs_issuers_release_chain(STACK_OF(X509) *chain)
     }
 }
 
-size_t ccs_issuers_chain_count(void)
+static size_t read_count(const size_t *of)
 {
     size_t n;
 
     (void)pthread_mutex_lock(&lock);
-    n = chain_count;
+    n = *of;
     (void)pthread_mutex_unlock(&lock);
     return n;
 }
 
 size_t ccs_issuers_count(void)
 {
-    size_t n;
+    return read_count(&count);
+}
 
-    (void)pthread_mutex_lock(&lock);
-    n = count;
-    (void)pthread_mutex_unlock(&lock);
-    return n;
+size_t ccs_issuers_chain_count(void)
+{
+    return read_count(&chain_count);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "siphash.h"
+
 #include "base.h"
 
 struct state {

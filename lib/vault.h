@@ -75,6 +75,8 @@ static inline uint64_t ccs_vault_generation(const struct ccs_vault *v, uint64_t 
     return atomic_load_explicit(&v->generations[hash & v->generation_mask], memory_order_relaxed);
 }
 
+/* Before ccs_vault_generation() of the same stem, which may lie where nobody has looked for long.
+ */
 __attribute__((always_inline)) static inline void ccs_vault_prefetch(const struct ccs_vault *v,
                                                                      uint64_t hash)
 {
@@ -114,7 +116,7 @@ void ccs_vault_entry_free(struct ccs_vault_entry *e); /* wipes */
 bool ccs_vault_has(const struct ccs_vault *v, const struct ccs_vault_key *key,
                    enum ccs_lock_mode mode);
 
-/* A use that was answered by L1, so that what is hot there stays here. Costs one load as a rule. */
+/* Uses that were answered by L1, so that what is hot there stays here. Costs one load as a rule. */
 static inline void ccs_vault_touch(const struct ccs_vault *v, uint32_t slot)
 {
     _Atomic uint8_t *r;
