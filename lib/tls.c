@@ -63,6 +63,14 @@ static CCS_WARM int tls_use_served(SSL *ssl, const struct ccs_served *served, st
      */
     STACK_OF(X509) *chain = served->chain != NULL ? served->chain : tls_no_chain;
 
+    /*
+     * Without a key of its own a certificate is used with the key inside of it, which need not be
+     * compared then. That is a habit of OpenSSL and no promise, so it is looked at.
+     */
+    if (X509_get0_pubkey(served->leaf) == served->key &&
+        SSL_use_cert_and_key(ssl, served->leaf, NULL, chain, 1) == 1 &&
+        SSL_get_privatekey(ssl) == served->key)
+        return 1;
     if (SSL_use_cert_and_key(ssl, served->leaf, served->key, chain, 1) == 1)
         return 1;
     tls_refused(err);

@@ -363,6 +363,38 @@ static void use_two_key_types(void **state)
     }
 }
 
+/* Leaf and key are one object as a rule; where they are two, the key given is the one that signs.
+ */
+static void use_key_apart(void **state)
+{
+    struct server *s = *state;
+    EVP_PKEY *own = s->a->main.key, *copy = EVP_PKEY_dup(own);
+    struct ccs_error err = {0};
+    struct link l;
+
+    assert_ptr_equal(X509_get0_pubkey(s->a->main.leaf), own);
+    visit(s, "a.example", NULL, &l);
+    assert_true(link_served(&l, s->a));
+    assert_ptr_equal(SSL_get_privatekey(l.server), own);
+    link_close(&l);
+
+    s->a->main.key = copy;
+    visit(s, "a.example", NULL, &l);
+    assert_true(link_served(&l, s->a));
+    assert_ptr_equal(SSL_get_privatekey(l.server), copy);
+    link_close(&l);
+
+    s->a->main.key = s->b->main.key;
+    link_open(&l, s->ctx, s->client, "a.example");
+    assert_int_equal(ccs_cred_use(s->a, l.server, &err), CCS_ESSL);
+    assert_null(SSL_get_certificate(l.server));
+    assert_null(SSL_get_privatekey(l.server));
+    link_close(&l);
+
+    s->a->main.key = own;
+    EVP_PKEY_free(copy);
+}
+
 /* The context in force asks for more than the credential has. */
 static void use_refused(void **state)
 {
@@ -611,6 +643,7 @@ int main(void)
         EACH(use_replaces_everything),
         EACH(use_without_chain),
         EACH(use_two_key_types),
+        EACH(use_key_apart),
         EACH(use_refused),
         EACH(use_one_of_two_refused),
         EACH(errors_of_others),
