@@ -11,7 +11,7 @@ static const char about[] =
     "is\n"
     "the median of the ratios of neighbours. Both servers are restarted for each block.";
 
-static double hosts = 1000, batch = 100, quads = 30, blocks = 4, version = 13, same;
+static double hosts = 1000, batch = 100, quads = 8, blocks = 16, version = 13, same;
 
 static const struct ccs_bench_option options[] = {
     {"hosts", &hosts, "how many hosts, asked for in turn"},

@@ -39,14 +39,14 @@ int64_t ccs_looker_back_off(int64_t *pause, int64_t first, int64_t most)
     return *pause;
 }
 
-/* Nothing that was seen so far needs to hold any more. */
-static void distrust_everything(struct ccs_refresh *r, int64_t now)
+/* Nothing that was seen so far needs to hold any more; what is in use is looked at from `look`. */
+static void distrust_everything(struct ccs_refresh *r, int64_t now, int64_t look)
 {
     struct ccs_looker *l = &r->look;
 
     l->due_watch = now;
     l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
-    l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
+    l->due_look = ccs_earlier(l->due_look, ccs_later(look, l->look_allowed));
     ccs_indexer_doubt(r);
     ccs_looker_forget_failures(r);
 }
@@ -85,7 +85,7 @@ static void found_root(struct ccs_refresh *r, const struct ccs_root *root, int w
         l->missing_count = 0;
         l->breaks++;
         l->moved_at = now;
-        distrust_everything(r, now);
+        distrust_everything(r, now, now);
     } else if (root->mtime_ns != l->root.mtime_ns) {
         l->moved_at = now;
         l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
@@ -144,7 +144,7 @@ static void start_watch(struct ccs_refresh *r)
     now = ccs_now_ms();
     if (rv == CCS_OK) {
         /* What was read before the watch stood may have changed unseen. */
-        l->due_look = ccs_earlier(l->due_look, ccs_later(now, l->look_allowed));
+        l->due_look = ccs_earlier(l->due_look, ccs_later(now + r->times.tick, l->look_allowed));
         if (l->watch_pause != 0)
             l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
         l->watch_pause = 0;
@@ -198,6 +198,7 @@ static void file_removed(struct ccs_refresh *r, const char *file)
 static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
 {
     struct ccs_refresh *r = arg;
+    const int64_t now = ccs_now_ms();
 
     if (!ccs_refresh_leave_store(r) || r->look.token == 0)
         return;
@@ -212,10 +213,10 @@ static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
             file_removed(r, file);
         break;
     case CCS_EVENT_OVERFLOW:
-        distrust_everything(r, ccs_now_ms());
+        distrust_everything(r, now, now);
         break;
     case CCS_EVENT_ROOT_GONE:
-        distrust_everything(r, ccs_now_ms());
+        distrust_everything(r, now, now);
         ccs_looker_doubt(r);
         break;
     }
@@ -261,6 +262,7 @@ static void tick(struct ccs_refresh *r)
 static void take_hint(struct ccs_refresh *r)
 {
     struct ccs_looker *l = &r->look;
+    const int64_t now = ccs_now_ms();
     int hinted, distrusted;
 
     pthread_mutex_lock(&r->lock);
@@ -268,8 +270,12 @@ static void take_hint(struct ccs_refresh *r)
     distrusted = r->distrusted;
     r->hinted = r->distrusted = 0;
     pthread_mutex_unlock(&r->lock);
+    /*
+     * The process has just been forked, as a rule, and has still to make from shared memory
+     * whatever it is asked for: the look at everything that is in use waits for a moment.
+     */
     if (distrusted)
-        distrust_everything(r, ccs_now_ms());
+        distrust_everything(r, now, now + r->times.tick);
     if (hinted)
         l->due_probe = ccs_earlier(l->due_probe, l->probed_at + r->times.tick / 4);
 }

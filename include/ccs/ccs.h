@@ -215,6 +215,15 @@ void ccs_config_set_log(struct ccs_config *cfg, enum ccs_level max, ccs_log_cb c
 struct ccs;
 
 /*
+ * Has OpenSSL do what it puts off until the first certificate of a process: look up its algorithms,
+ * load its legacy provider. For a parent, before it forks, so that none of its children has to; it
+ * takes some milliseconds, once. May be left out. CCS_ESSL or CCS_ENOMEM: OpenSSL cannot serve a
+ * certificate as it is installed here, which each load would find as well. Any thread;
+ * its queue of OpenSSL errors is empty afterwards.
+ */
+int ccs_prepare(struct ccs_error *err);
+
+/*
  * Opens an instance and starts its refresher thread; loader threads start with the first miss. Call
  * it in the process that serves, after its last fork. The store need not be reachable: that is
  * logged, and looked at again. *out is new and written on CCS_OK only.

@@ -70,6 +70,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     /* The first of the two passes of a start only tries the configuration out. */
     int serious = ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG;
     struct ccs_shared *memory;
+    struct ccs_error err;
 
     (void)plog, (void)ptemp;
     used = 0;
@@ -84,6 +85,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     }
     if (!serious)
         return OK;
+    if (used && ccs_prepare(&err) != CCS_OK)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, MOD_CCS_LOG "%s", err.text);
     if (mod_ccs_agents_start(s) != OK)
         return HTTP_INTERNAL_SERVER_ERROR;
     memory = mod_ccs_kept_memory(s);

@@ -87,9 +87,12 @@ static ngx_uint_t ngx_ccs_is_own_folder(const ngx_ccs_conf_t *conf)
 ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zone_t *zone)
 {
     ngx_ccs_conf_t **conf = sites->elts;
+    struct ccs_error err;
     ngx_int_t rc;
 
     if (!ngx_test_config) {
+        if (sites->nelts > 0 && ccs_prepare(&err) != CCS_OK)
+            ngx_log_error(NGX_LOG_WARN, cycle->log, 0, "ccs: %s", err.text);
         ngx_ccs_zone_use(zone, sites);
         rc = ngx_ccs_agents_start(cycle, sites);
         ngx_ccs_conf_wipe_logins();
@@ -98,18 +101,18 @@ ngx_int_t ngx_ccs_init_module(ngx_cycle_t *cycle, ngx_array_t *sites, ngx_shm_zo
     for (ngx_uint_t i = 0; i < sites->nelts; i++) {
         const char *store = ccs_config_get(conf[i]->config, "store");
         ngx_uint_t known = 0;
-        ngx_err_t err;
+        ngx_err_t code;
 
         for (ngx_uint_t k = 0; k < i && !known; k++)
             known = ngx_strcmp(store, ccs_config_get(conf[k]->config, "store")) == 0;
         /* A share is no path, and an agent may read a folder that workers may not. */
         if (known || !ngx_ccs_is_own_folder(conf[i]))
             continue;
-        err = ngx_ccs_probe(cycle, store);
-        if (err == 0)
+        code = ngx_ccs_probe(cycle, store);
+        if (code == 0)
             continue;
         ngx_log_error(
-            NGX_LOG_WARN, cycle->log, err,
+            NGX_LOG_WARN, cycle->log, code,
             "ccs: worker processes cannot read the folder \"%s\" of the \"ccs\" directive "
             "in %s:%ui; until they can, its names are unavailable",
             store, conf[i]->file, conf[i]->line);
