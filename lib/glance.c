@@ -280,10 +280,16 @@ void ccs_glance(struct ccs_refresh *r, int all)
         free(cached);
         return;
     }
-    for (size_t i = 0; i < g.total && ok; i++)
+    for (size_t i = 0; i < g.total && ok; i++) {
+        /* Who looks after the store from now on looks at all of them. */
+        if (!ccs_indexer_leads(r)) {
+            free(cached);
+            goto out;
+        }
         if (all || is_gone(l, cached[i].file) || find_missing(l, cached[i].file) != NULL ||
             is_lacking(r, cached[i].stem))
             ok = glance_at(r, &cached[i], &g);
+    }
     free(cached);
     if (ccs_refresh_is_stopping(r))
         goto out;

@@ -25,6 +25,11 @@ static uint64_t ask_token(struct ccs_refresh *r)
     return token;
 }
 
+int ccs_indexer_leads(struct ccs_refresh *r)
+{
+    return ask_token(r) == r->look.token;
+}
+
 static void start_writing(struct ccs_refresh *r, int64_t now)
 {
     struct ccs_looker *l = &r->look;

@@ -172,6 +172,10 @@ static inline int ccs_same_root(const struct ccs_root *a, const struct ccs_root 
 
 /* Asks whether this process looks after the store, and takes up what follows from it. */
 void ccs_indexer_lead(struct ccs_refresh *r);
+
+/* Whether it still does, as it did when ccs_indexer_lead() was called last. */
+int ccs_indexer_leads(struct ccs_refresh *r);
+
 void ccs_indexer_beat(struct ccs_refresh *r);
 
 /* Lists the store, and tells what has changed since the last time. */

@@ -15,6 +15,7 @@
 
 #include "credential.h"
 #include "error.h"
+#include "libctx.h"
 #include "pkcs12.h"
 #include "secret.h"
 #include "tls.h"
@@ -50,7 +51,7 @@ static X509 *self_signed(EVP_PKEY *key)
 }
 
 /* A file of the empty password. Its octets are new, and to be wiped; NULL: OpenSSL cannot. */
-static unsigned char *file_new(int *len)
+static unsigned char *file_new(OSSL_LIB_CTX *ctx, int *len)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = key != NULL ? self_signed(key) : NULL;
@@ -58,8 +59,8 @@ static unsigned char *file_new(int *len)
     PKCS12 *p12 = NULL;
 
     if (cert != NULL)
-        p12 = PKCS12_create("", NULL, key, cert, NULL, NID_aes_256_cbc, NID_aes_256_cbc, ROUNDS,
-                            ROUNDS, 0);
+        p12 = PKCS12_create_ex("", NULL, key, cert, NULL, NID_aes_256_cbc, NID_aes_256_cbc, ROUNDS,
+                               ROUNDS, 0, ctx, NULL);
     *len = p12 != NULL ? i2d_PKCS12(p12, &octets) : 0;
     PKCS12_free(p12);
     X509_free(cert);
@@ -85,11 +86,13 @@ static int use(const unsigned char *octets, int len, struct ccs_error *err)
 
 static void prepare(void)
 {
-    unsigned char *octets;
-    int len;
+    OSSL_LIB_CTX *ctx = ccs_libctx(&prepare_error);
+    unsigned char *octets = NULL;
+    int len = 0;
 
-    octets = file_new(&len);
-    if (octets != NULL)
+    if (ctx == NULL)
+        prepare_code = CCS_ESSL;
+    else if ((octets = file_new(ctx, &len)) != NULL)
         prepare_code = use(octets, len, &prepare_error);
     else
         prepare_code = ccs_error_ssl(&prepare_error, CCS_ESSL,

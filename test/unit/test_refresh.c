@@ -970,6 +970,50 @@ static void test_periodic_look(void **state)
     wait_called(f, "changed:b.example ", 2);
 }
 
+/* Another process has taken over: that one looks at what is in use, and this one need not go on. */
+static void test_look_ends_with_the_lease(void **state)
+{
+    struct fixture *f = *state;
+    unsigned looks;
+
+    f->times.refresh = 50;
+    put_cached(f, "a.example");
+    put_cached(f, "b.example");
+    put_cached(f, "c.example");
+    start_and_settle(f);
+    fake_store_block_ops(f->fake, FAKE_STAT);
+    assert_int_equal(fake_store_wait_blocked(f->fake, 1, ccs_wait_scaled(DEADLINE)), 1);
+    looks = fake_store_calls(f->fake, FAKE_STAT);
+    pthread_mutex_lock(&f->lock);
+    f->token = 0;
+    pthread_mutex_unlock(&f->lock);
+    fake_store_unblock(f->fake);
+    wait_more(f, FAKE_PROBE, 3);
+    assert_int_equal(fake_store_calls(f->fake, FAKE_STAT), looks);
+    pthread_mutex_lock(&f->lock);
+    f->token = 2;
+    pthread_mutex_unlock(&f->lock);
+    wait_more(f, FAKE_STAT, 3);
+}
+
+/* What is in use is looked at last by who takes over, the names in the store at once. */
+static void test_take_over_lists_first(void **state)
+{
+    struct fixture *f = *state;
+    unsigned lists;
+
+    f->times.tick = 3600000;
+    put_cached(f, "a.example");
+    start(f);
+    wait_listed(f);
+    for (int i = 0; i < 2; i++) {
+        lists = fake_store_calls(f->fake, FAKE_LIST);
+        ccs_refresh_distrust(f->refresh);
+        wait_beyond(f, FAKE_LIST, lists);
+    }
+    assert_int_equal(fake_store_calls(f->fake, FAKE_STAT), 0);
+}
+
 static void test_new_name_by_mtime(void **state)
 {
     struct fixture *f = *state;
@@ -1417,6 +1461,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_store_that_cannot_be_watched, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listing_that_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_periodic_look, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_look_ends_with_the_lease, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_take_over_lists_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_new_name_by_mtime, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listing_rests, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
