@@ -5,7 +5,7 @@
  * an SSL.
  */
 #include <pthread.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -17,7 +17,6 @@
 #include "error.h"
 #include "libctx.h"
 #include "pkcs12.h"
-#include "secret.h"
 #include "tls.h"
 
 #define ROUNDS    1   /* of key derivation, for certificate, key and MAC each */
