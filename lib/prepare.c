@@ -24,8 +24,7 @@
 
 static pthread_once_t prepare_once = PTHREAD_ONCE_INIT;
 static int prepare_code = CCS_ENOMEM; /* until it is done, and if that cannot be said */
-static struct ccs_error prepare_error = {.code = CCS_ENOMEM,
-                                         .text = "no memory to prepare OpenSSL"};
+static struct ccs_error prepare_error = {.code = CCS_ENOMEM, .text = "no memory"};
 
 /* A certificate of key's for itself; NULL: OpenSSL cannot. */
 static X509 *self_signed(EVP_PKEY *key)
@@ -104,5 +103,7 @@ int ccs_prepare(struct ccs_error *err)
 {
     if (pthread_once(&prepare_once, prepare) == 0 && prepare_code == CCS_OK)
         return CCS_OK;
-    return ccs_error_set(err, prepare_code, "%s", prepare_error.text);
+    return ccs_error_set(err, prepare_code == CCS_ENOMEM ? CCS_ENOMEM : CCS_ESSL,
+                         "OpenSSL cannot serve certificates as it is installed here: %s",
+                         prepare_error.text);
 }

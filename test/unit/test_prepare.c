@@ -9,7 +9,6 @@
 
 #include "credential.h"
 #include "tls.h"
-#include "tmp.h"
 
 #define THREADS 8
 
@@ -32,24 +31,41 @@ static int load_file(const struct ccs_der *file)
     return rv;
 }
 
-/* The same in a child that finds no provider in the file system any more. */
-static int load_in_child(const struct ccs_der *file)
+/* What fn returns in a child. */
+static int in_child(int (*fn)(const void *arg), const void *arg)
 {
-    struct ccs_tmp nothing;
-    int status, rv;
-    pid_t pid;
+    pid_t pid = fork();
+    int status;
 
-    ccs_tmp_make(&nothing);
-    pid = fork();
     assert_int_not_equal(pid, -1);
-    if (pid == 0) {
-        rv = setenv("OPENSSL_MODULES", nothing.path, 1) == 0 ? load_file(file) : CCS_EINVAL;
-        _exit(-rv);
-    }
+    if (pid == 0)
+        _exit(-fn(arg));
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    ccs_tmp_remove(&nothing);
     assert_true(WIFEXITED(status));
     return -WEXITSTATUS(status);
+}
+
+/* One that finds no provider in the file system any more. */
+static int load_alone(const void *file)
+{
+    static const char nowhere[] = "/nonexistent";
+
+    return setenv("OPENSSL_MODULES", nowhere, 1) == 0 ? load_file(file) : CCS_EINVAL;
+}
+
+/* One whose OpenSSL is set up in a way that nothing is found. */
+static int prepare_in_vain(const void *arg)
+{
+    struct ccs_error err[2] = {0};
+
+    (void)arg;
+    if (EVP_set_default_properties(NULL, "provider=nobody") != 1)
+        return CCS_EINVAL;
+    for (int i = 0; i < 2; i++)
+        if (ccs_prepare(&err[i]) != CCS_ESSL || strstr(err[i].text, "P-256") == NULL ||
+            ERR_peek_error() != 0)
+            return CCS_EINVAL;
+    return strcmp(err[0].text, err[1].text) == 0 ? CCS_ESSL : CCS_EINVAL;
 }
 
 static void *prepare(void *arg)
@@ -68,7 +84,7 @@ static void children_need_not(void **state)
 
     (void)state;
     make_file(&file, &(struct making){.certs = old}, empty);
-    assert_int_equal(load_in_child(&file), CCS_ELEGACY);
+    assert_int_equal(in_child(load_alone, &file), CCS_ELEGACY);
 
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, prepare, &file), 0);
@@ -79,14 +95,21 @@ static void children_need_not(void **state)
     assert_int_equal(ccs_prepare(NULL), CCS_OK);
     assert_int_equal(ERR_peek_error(), 0);
 
-    assert_int_equal(load_in_child(&file), CCS_OK);
+    assert_int_equal(in_child(load_alone, &file), CCS_OK);
     assert_int_equal(load_file(&file), CCS_OK);
     ccs_der_clear(&file);
+}
+
+static void failure_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(prepare_in_vain, NULL), CCS_ESSL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(failure_is_told), /* before OpenSSL is prepared in this process */
         cmocka_unit_test(children_need_not),
     };
 
