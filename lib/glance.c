@@ -267,6 +267,7 @@ void ccs_glance(struct ccs_refresh *r, int all)
     struct ccs_cached_file *cached = NULL;
     struct glance g = {NULL, 0, 0, 0, 0, 0};
     unsigned breaks;
+    int leads = 1;
     int ok = 1;
 
     l->due_look = all ? began + r->times.refresh : l->due_look;
@@ -280,18 +281,17 @@ void ccs_glance(struct ccs_refresh *r, int all)
         free(cached);
         return;
     }
-    for (size_t i = 0; i < g.total && ok; i++) {
-        /* Who looks after the store from now on looks at all of them. */
-        if (!ccs_indexer_leads(r)) {
-            free(cached);
-            goto out;
-        }
-        if (all || is_gone(l, cached[i].file) || find_missing(l, cached[i].file) != NULL ||
-            is_lacking(r, cached[i].stem))
+    for (size_t i = 0; i < g.total && ok && leads; i++) {
+        if (!all && !is_gone(l, cached[i].file) && find_missing(l, cached[i].file) == NULL &&
+            !is_lacking(r, cached[i].stem))
+            continue;
+        leads = ccs_indexer_leads(r);
+        if (leads)
             ok = glance_at(r, &cached[i], &g);
     }
     free(cached);
-    if (ccs_refresh_is_stopping(r))
+    /* Who looks after the store from now on looks at all of them. */
+    if (!leads || ccs_refresh_is_stopping(r))
         goto out;
     if (all) {
         l->look_allowed = ccs_now_ms() +

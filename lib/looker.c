@@ -39,14 +39,15 @@ int64_t ccs_looker_back_off(int64_t *pause, int64_t first, int64_t most)
     return *pause;
 }
 
-/* Nothing that was seen so far needs to hold any more; what is in use is looked at from `look`. */
-static void distrust_everything(struct ccs_refresh *r, int64_t now, int64_t look)
+/* Nothing that was seen so far needs to hold any more; what is in use is looked at after a delay.
+ */
+static void distrust_everything(struct ccs_refresh *r, int64_t now, int64_t delay)
 {
     struct ccs_looker *l = &r->look;
 
     l->due_watch = now;
     l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
-    l->due_look = ccs_earlier(l->due_look, ccs_later(look, l->look_allowed));
+    l->due_look = ccs_earlier(l->due_look, ccs_later(now + delay, l->look_allowed));
     ccs_indexer_doubt(r);
     ccs_looker_forget_failures(r);
 }
@@ -85,7 +86,7 @@ static void found_root(struct ccs_refresh *r, const struct ccs_root *root, int w
         l->missing_count = 0;
         l->breaks++;
         l->moved_at = now;
-        distrust_everything(r, now, now);
+        distrust_everything(r, now, 0);
     } else if (root->mtime_ns != l->root.mtime_ns) {
         l->moved_at = now;
         l->due_list = ccs_earlier(l->due_list, ccs_later(now, l->list_allowed));
@@ -198,7 +199,6 @@ static void file_removed(struct ccs_refresh *r, const char *file)
 static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
 {
     struct ccs_refresh *r = arg;
-    const int64_t now = ccs_now_ms();
 
     if (!ccs_refresh_leave_store(r) || r->look.token == 0)
         return;
@@ -213,10 +213,10 @@ static void on_event(enum ccs_event_kind kind, const char *file, void *arg)
             file_removed(r, file);
         break;
     case CCS_EVENT_OVERFLOW:
-        distrust_everything(r, now, now);
+        distrust_everything(r, ccs_now_ms(), 0);
         break;
     case CCS_EVENT_ROOT_GONE:
-        distrust_everything(r, now, now);
+        distrust_everything(r, ccs_now_ms(), 0);
         ccs_looker_doubt(r);
         break;
     }
@@ -262,7 +262,6 @@ static void tick(struct ccs_refresh *r)
 static void take_hint(struct ccs_refresh *r)
 {
     struct ccs_looker *l = &r->look;
-    const int64_t now = ccs_now_ms();
     int hinted, distrusted;
 
     pthread_mutex_lock(&r->lock);
@@ -275,7 +274,7 @@ static void take_hint(struct ccs_refresh *r)
      * whatever it is asked for: the look at everything that is in use waits for a moment.
      */
     if (distrusted)
-        distrust_everything(r, now, now + r->times.tick);
+        distrust_everything(r, ccs_now_ms(), r->times.tick);
     if (hinted)
         l->due_probe = ccs_earlier(l->due_probe, l->probed_at + r->times.tick / 4);
 }
