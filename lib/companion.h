@@ -29,8 +29,9 @@ void ccs_companion_end(struct ccs_companion *c);
 void ccs_companion_use(struct ccs_companion *c);
 
 /*
- * Between two pieces of work: a thread that has a companion in use lets others go first, which the
- * kernel as a rule does at its next tick only. Not for callers that hold a lock.
+ * Between two pieces of work: a companion, or a thread that has one in use, lets others go first.
+ * Without that, and once it has its turn, the kernel leaves it the processor up to the next tick,
+ * for milliseconds, whatever its priority is. Not for callers that hold a lock.
  */
 void ccs_companion_yield(void);
 

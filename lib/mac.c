@@ -3,15 +3,12 @@
 
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/kdf.h>
 #include <openssl/objects.h>
 #include <openssl/pkcs12.h>
 
 #include "error.h"
 #include "libctx.h"
-#include "pbe.h"
 #include "pkcs12.h"
 
 #define OID_PBMAC1      "1.2.840.113549.1.5.14"
@@ -61,17 +58,15 @@ static int fetch(const ASN1_OBJECT *object, EVP_MD **out, struct ccs_error *err)
         name);
 }
 
-/* The digest of an HMAC or pseudo-random function known by its own OID. */
 static int fetch_hmac(const X509_ALGOR *algorithm, EVP_MD **out, struct ccs_error *err)
 {
     const ASN1_OBJECT *object;
-    int digest = NID_undef;
     char name[128];
 
+    *out = ccs_kdf_hmac_digest(algorithm);
+    if (*out)
+        return CCS_OK;
     X509_ALGOR_get0(&object, NULL, NULL, algorithm);
-    if (EVP_PBE_find(EVP_PBE_TYPE_PRF, OBJ_obj2nid(object), NULL, &digest, NULL) == 1 &&
-        OBJ_nid2obj(digest))
-        return fetch(OBJ_nid2obj(digest), out, err);
     return ccs_error_set(
         err, CCS_EUNSUPPORTED,
         "the file's MAC uses %s, which OpenSSL cannot do here; export it again with "
@@ -84,7 +79,6 @@ static int init_pbmac1(struct ccs_mac *mac, const ASN1_TYPE *any, uint64_t limit
 {
     struct ccs_asn1_pbmac1 *params = ccs_asn1_decode_any(ASN1_ITEM_rptr(CCS_ASN1_PBMAC1), any);
     const ASN1_OBJECT *object;
-    uint64_t key_length = 0;
     char name[128];
     int rv;
 
@@ -92,24 +86,19 @@ static int init_pbmac1(struct ccs_mac *mac, const ASN1_TYPE *any, uint64_t limit
         return damaged("parameters that do not decode", err);
     X509_ALGOR_get0(&object, NULL, NULL, params->kdf);
     if (OBJ_obj2nid(object) == NID_id_pbkdf2)
-        rv = ccs_pbe_pbkdf2(params->kdf->parameter, limit, &mac->pbkdf2, &mac->rounds, &key_length,
-                            err);
+        rv = ccs_pbkdf2_init(&mac->pbkdf2, params->kdf->parameter, limit, err);
     else
         rv = ccs_error_set(err, CCS_EUNSUPPORTED,
                            "the file's MAC derives its key with %s, which is not supported; export "
                            "it again with PBKDF2",
                            ccs_asn1_name(object, name, sizeof(name)));
     /* RFC 9579 section 4: the length must be there; a short one would make the MAC guessable. */
-    if (rv == CCS_OK && (key_length < PBMAC1_KEY_MIN || key_length > PBMAC1_KEY_MAX))
+    if (rv == CCS_OK &&
+        (mac->pbkdf2.key_length < PBMAC1_KEY_MIN || mac->pbkdf2.key_length > PBMAC1_KEY_MAX))
         rv = damaged("a key length that is missing or out of bounds", err);
     if (rv == CCS_OK)
         rv = fetch_hmac(params->mac, &mac->md, err);
-    if (rv == CCS_OK && mac->pbkdf2->prf)
-        rv = fetch_hmac(mac->pbkdf2->prf, &mac->prf, err);
-    else if (rv == CCS_OK)
-        rv = fetch(OBJ_nid2obj(NID_sha1), &mac->prf, err);
-    if (rv == CCS_OK)
-        mac->key_length = (size_t)key_length;
+    mac->rounds = mac->pbkdf2.rounds;
     ASN1_item_free((ASN1_VALUE *)params, ASN1_ITEM_rptr(CCS_ASN1_PBMAC1));
     return rv;
 }
@@ -124,9 +113,9 @@ static int init_pkcs12(struct ccs_mac *mac, const ASN1_OBJECT *object,
     mac->rounds = 1;
     if (asn1->iterations && !ccs_asn1_positive(asn1->iterations, &mac->rounds))
         return damaged("an iteration count that is no positive number", err);
-    if (ASN1_STRING_length(mac->salt) > CCS_PBE_SALT_MAX)
+    if (ASN1_STRING_length(mac->salt) > CCS_KDF_SALT_MAX)
         return damaged("a salt that is too long", err);
-    rv = ccs_pbe_bound(mac->rounds, limit, err);
+    rv = ccs_kdf_bound(mac->rounds, limit, err);
     if (rv == CCS_OK)
         rv = fetch(object, &mac->md, err);
     if (rv == CCS_OK && EVP_MD_is_a(mac->md, "SHA1"))
@@ -162,37 +151,9 @@ int ccs_mac_init(struct ccs_mac *mac, const struct ccs_asn1_mac *asn1, uint64_t 
 
 void ccs_mac_clear(struct ccs_mac *mac)
 {
-    PBKDF2PARAM_free(mac->pbkdf2);
+    ccs_pbkdf2_clear(&mac->pbkdf2);
     EVP_MD_free(mac->md);
-    EVP_MD_free(mac->prf);
     memset(mac, 0, sizeof(*mac));
-}
-
-static int derive_pbkdf2(const struct ccs_mac *mac, struct ccs_octets password, unsigned char *key)
-{
-    const ASN1_OCTET_STRING *salt = mac->pbkdf2->salt->value.octet_string;
-    EVP_KDF *kdf = EVP_KDF_fetch(ccs_libctx(NULL), "PBKDF2", NULL);
-    EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
-    uint64_t rounds = mac->rounds;
-    int lenient = 1; /* SP 800-132's minima are not for us to enforce */
-    OSSL_PARAM params[6];
-    int ok = 0;
-
-    params[0] = OSSL_PARAM_construct_octet_string(
-        OSSL_KDF_PARAM_PASSWORD, (void *)(uintptr_t)password.data, (size_t)password.len);
-    params[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT,
-                                                  (void *)(uintptr_t)ASN1_STRING_get0_data(salt),
-                                                  (size_t)ASN1_STRING_length(salt));
-    params[2] = OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_ITER, &rounds);
-    params[3] = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_PKCS5, &lenient);
-    params[4] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
-                                                 (char *)(uintptr_t)EVP_MD_get0_name(mac->prf), 0);
-    params[5] = OSSL_PARAM_construct_end();
-    if (ctx)
-        ok = EVP_KDF_derive(ctx, key, mac->key_length, params) == 1;
-    EVP_KDF_CTX_free(ctx);
-    EVP_KDF_free(kdf);
-    return ok;
 }
 
 int ccs_mac_check(const struct ccs_mac *mac, struct ccs_octets password,
@@ -204,13 +165,10 @@ int ccs_mac_check(const struct ccs_mac *mac, struct ccs_octets password,
 
     if (mac->pkcs12) {
         key_length = (size_t)EVP_MD_get_size(mac->md);
-        ok = PKCS12_key_gen_utf8_ex(password.data, password.len,
-                                    (unsigned char *)(uintptr_t)ASN1_STRING_get0_data(mac->salt),
-                                    ASN1_STRING_length(mac->salt), PKCS12_MAC_ID, (int)mac->rounds,
-                                    (int)key_length, key, mac->md, ccs_libctx(NULL), NULL);
+        ok = ccs_kdf_pkcs12_mac(mac->md, password, mac->salt, mac->rounds, key);
     } else {
-        key_length = mac->key_length;
-        ok = derive_pbkdf2(mac, password, key);
+        key_length = (size_t)mac->pbkdf2.key_length;
+        ok = ccs_pbkdf2_derive(&mac->pbkdf2, password, key, key_length);
     }
     if (ok)
         ok = EVP_Q_mac(ccs_libctx(NULL), "HMAC", NULL, EVP_MD_get0_name(mac->md), NULL, key,

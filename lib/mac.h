@@ -8,7 +8,7 @@
 
 #include <openssl/evp.h>
 
-#include "passform.h"
+#include "kdf.h"
 #include "pfx_asn1.h"
 
 /* Borrows from the structure it was read from. Zero-initialised it is empty. */
@@ -19,9 +19,7 @@ struct ccs_mac {
     EVP_MD *md;      /* of the HMAC */
     const ASN1_OCTET_STRING *expected;
     const ASN1_OCTET_STRING *salt;
-    PBKDF2PARAM *pbkdf2; /* PBMAC1 */
-    EVP_MD *prf;
-    size_t key_length;
+    struct ccs_pbkdf2 pbkdf2; /* PBMAC1 */
 };
 
 /* Reads the parameters, deriving nothing. Reasons as for ccs_pbe_inspect(). */

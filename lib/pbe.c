@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pbe.h"
 
-#include <inttypes.h>
-#include <limits.h>
-
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/objects.h>
 #include <openssl/pkcs12.h>
 
+#include "base.h"
 #include "error.h"
+#include "kdf.h"
 #include "libctx.h"
 #include "pfx_asn1.h"
 #include "pkcs12.h"
 
-#define KEY_LENGTH_MAX 64
 #define SCRYPT_MEM_MAX (UINT64_C(32) * 1024 * 1024) /* what OpenSSL allows by itself */
 
 /* Encryption by one OID that names cipher and derivation. */
@@ -60,25 +59,6 @@ static const struct scheme *find(const struct scheme *table, size_t count, int n
     return NULL;
 }
 
-static int damaged(struct ccs_error *err)
-{
-    return ccs_error_set(
-        err, CCS_EDAMAGED,
-        "the file's encryption parameters make no sense: it is damaged, or was made "
-        "to do harm; export it again");
-}
-
-static int unsupported(const ASN1_OBJECT *object, const char *role, struct ccs_error *err)
-{
-    char name[128];
-
-    return ccs_error_set(
-        err, CCS_EUNSUPPORTED,
-        "the file uses %s as %s, which OpenSSL cannot do here; export it again with "
-        "AES-256 and SHA-256",
-        ccs_asn1_name(object, name, sizeof(name)), role);
-}
-
 static int need_legacy(const ASN1_OBJECT *object, struct ccs_error *err)
 {
     char name[128];
@@ -89,48 +69,6 @@ static int need_legacy(const ASN1_OBJECT *object, struct ccs_error *err)
                          ccs_asn1_name(object, name, sizeof(name)));
 }
 
-int ccs_pbe_bound(uint64_t rounds, uint64_t limit, struct ccs_error *err)
-{
-    if (rounds <= limit)
-        return CCS_OK;
-    return ccs_error_set(err, CCS_EROUNDS,
-                         "the file asks for %" PRIu64 " rounds of key derivation where kdf_limit "
-                         "allows %" PRIu64 "; export it again with fewer",
-                         rounds, limit);
-}
-
-int ccs_pbe_pbkdf2(const ASN1_TYPE *any, uint64_t limit, PBKDF2PARAM **out, uint64_t *rounds,
-                   uint64_t *key_length, struct ccs_error *err)
-{
-    PBKDF2PARAM *params = ccs_asn1_decode_any(ASN1_ITEM_rptr(PBKDF2PARAM), any);
-    const ASN1_OBJECT *prf = NULL;
-    int digest = NID_undef;
-    int rv;
-
-    *key_length = 0;
-    if (!params || !params->salt || params->salt->type != V_ASN1_OCTET_STRING ||
-        ASN1_STRING_length(params->salt->value.octet_string) > CCS_PBE_SALT_MAX ||
-        !ccs_asn1_positive(params->iter, rounds) ||
-        (params->keylength &&
-         (!ccs_asn1_positive(params->keylength, key_length) || *key_length > KEY_LENGTH_MAX))) {
-        rv = damaged(err);
-        goto out;
-    }
-    rv = ccs_pbe_bound(*rounds, limit, err);
-    if (rv == CCS_OK && params->prf) {
-        X509_ALGOR_get0(&prf, NULL, NULL, params->prf);
-        if (EVP_PBE_find(EVP_PBE_TYPE_PRF, OBJ_obj2nid(prf), NULL, &digest, NULL) != 1)
-            rv = unsupported(prf, "pseudo-random function", err);
-    }
-    if (rv == CCS_OK) {
-        *out = params;
-        params = NULL;
-    }
-out:
-    PBKDF2PARAM_free(params);
-    return rv;
-}
-
 static int inspect_scrypt(const ASN1_TYPE *any, uint64_t limit, uint64_t *rounds,
                           struct ccs_error *err)
 {
@@ -138,13 +76,13 @@ static int inspect_scrypt(const ASN1_TYPE *any, uint64_t limit, uint64_t *rounds
     uint64_t n, r, p, length;
     int rv;
 
-    if (!params || !params->salt || ASN1_STRING_length(params->salt) > CCS_PBE_SALT_MAX ||
+    if (!params || !params->salt || ASN1_STRING_length(params->salt) > CCS_KDF_SALT_MAX ||
         !ccs_asn1_positive(params->costParameter, &n) ||
         !ccs_asn1_positive(params->blockSize, &r) ||
         !ccs_asn1_positive(params->parallelizationParameter, &p) || n < 2 || (n & (n - 1)) != 0 ||
         (params->keyLength &&
-         (!ccs_asn1_positive(params->keyLength, &length) || length > KEY_LENGTH_MAX)))
-        rv = damaged(err);
+         (!ccs_asn1_positive(params->keyLength, &length) || length > CCS_KDF_KEY_MAX)))
+        rv = ccs_kdf_damaged(err);
     /* Each factor first, so that the products below stay in range. */
     else if (n > SCRYPT_MEM_MAX || r > SCRYPT_MEM_MAX || p > SCRYPT_MEM_MAX ||
              (n + p + 2) * r > SCRYPT_MEM_MAX / 128)
@@ -154,10 +92,25 @@ static int inspect_scrypt(const ASN1_TYPE *any, uint64_t limit, uint64_t *rounds
     else {
         /* One round of PBKDF2 costs about as much as two such blocks. */
         *rounds = n * r * p;
-        rv = ccs_pbe_bound(*rounds, limit, err);
+        rv = ccs_kdf_bound(*rounds, limit, err);
     }
     SCRYPT_PARAMS_free(params);
     return rv;
+}
+
+/*
+ * New, or NULL. OpenSSL would look for it in the default context as well if it were not in this
+ * one.
+ */
+static EVP_CIPHER *fetch_cipher(const X509_ALGOR *algorithm)
+{
+    const ASN1_OBJECT *object;
+    char oid[80];
+
+    X509_ALGOR_get0(&object, NULL, NULL, algorithm);
+    if (OBJ_obj2txt(oid, sizeof(oid), object, 1) <= 0)
+        return NULL;
+    return EVP_CIPHER_fetch(ccs_libctx(NULL), oid, NULL);
 }
 
 static int inspect_cipher(const X509_ALGOR *algorithm, struct ccs_pbe *pbe, struct ccs_error *err)
@@ -165,7 +118,6 @@ static int inspect_cipher(const X509_ALGOR *algorithm, struct ccs_pbe *pbe, stru
     const ASN1_OBJECT *object;
     const struct scheme *scheme;
     EVP_CIPHER *cipher;
-    char oid[80];
     int mode;
 
     X509_ALGOR_get0(&object, NULL, NULL, algorithm);
@@ -174,17 +126,14 @@ static int inspect_cipher(const X509_ALGOR *algorithm, struct ccs_pbe *pbe, stru
         return need_legacy(object, err);
     if (scheme)
         pbe->legacy |= scheme->legacy;
-    if (OBJ_obj2txt(oid, sizeof(oid), object, 1) <= 0)
-        return damaged(err);
-    /* OpenSSL would look for it in the default context as well if it were not in this one. */
-    cipher = EVP_CIPHER_fetch(ccs_libctx(NULL), oid, NULL);
+    cipher = fetch_cipher(algorithm);
     if (!cipher)
-        return unsupported(object, "cipher", err);
+        return ccs_kdf_unsupported(object, "cipher", err);
     mode = EVP_CIPHER_get_mode(cipher);
     EVP_CIPHER_free(cipher);
     if (mode != EVP_CIPH_CBC_MODE && mode != EVP_CIPH_STREAM_CIPHER && mode != EVP_CIPH_CFB_MODE &&
         mode != EVP_CIPH_OFB_MODE)
-        return unsupported(object, "cipher", err);
+        return ccs_kdf_unsupported(object, "cipher", err);
     return CCS_OK;
 }
 
@@ -192,27 +141,26 @@ static int inspect_pbes2(const ASN1_TYPE *any, uint64_t limit, struct ccs_pbe *p
                          struct ccs_error *err)
 {
     PBE2PARAM *params = ccs_asn1_decode_any(ASN1_ITEM_rptr(PBE2PARAM), any);
-    PBKDF2PARAM *kdf = NULL;
     const ASN1_OBJECT *object;
-    const void *value;
-    uint64_t key_length;
-    int type, rv;
+    struct ccs_pbkdf2 kdf;
     ASN1_TYPE *parameter;
+    int rv;
 
     if (!params)
-        return damaged(err);
-    X509_ALGOR_get0(&object, &type, &value, params->keyfunc);
+        return ccs_kdf_damaged(err);
+    X509_ALGOR_get0(&object, NULL, NULL, params->keyfunc);
     parameter = params->keyfunc->parameter;
     switch (OBJ_obj2nid(object)) {
     case NID_id_pbkdf2:
-        rv = ccs_pbe_pbkdf2(parameter, limit, &kdf, &pbe->rounds, &key_length, err);
-        PBKDF2PARAM_free(kdf);
+        rv = ccs_pbkdf2_init(&kdf, parameter, limit, err);
+        pbe->rounds = kdf.rounds;
+        ccs_pbkdf2_clear(&kdf);
         break;
     case NID_id_scrypt:
         rv = inspect_scrypt(parameter, limit, &pbe->rounds, err);
         break;
     default:
-        rv = unsupported(object, "key derivation", err);
+        rv = ccs_kdf_unsupported(object, "key derivation", err);
     }
     if (rv == CCS_OK)
         rv = inspect_cipher(params->encryption, pbe, err);
@@ -228,13 +176,13 @@ static int inspect_pbes1(const ASN1_OBJECT *object, const ASN1_TYPE *any, uint64
     int rv;
 
     if (!scheme)
-        return unsupported(object, "encryption", err);
+        return ccs_kdf_unsupported(object, "encryption", err);
     params = ccs_asn1_decode_any(ASN1_ITEM_rptr(PBEPARAM), any);
-    if (!params || ASN1_STRING_length(params->salt) > CCS_PBE_SALT_MAX ||
+    if (!params || ASN1_STRING_length(params->salt) > CCS_KDF_SALT_MAX ||
         !ccs_asn1_positive(params->iter, &pbe->rounds))
-        rv = damaged(err);
+        rv = ccs_kdf_damaged(err);
     else
-        rv = ccs_pbe_bound(pbe->rounds, limit, err);
+        rv = ccs_kdf_bound(pbe->rounds, limit, err);
     PBEPARAM_free(params);
     if (rv == CCS_OK && scheme->needs_legacy && !ccs_libctx_has_legacy())
         rv = need_legacy(object, err);
@@ -260,19 +208,105 @@ int ccs_pbe_inspect(const X509_ALGOR *algorithm, uint64_t limit, struct ccs_pbe 
     return rv;
 }
 
+/* The cipher with its parameters, and then its key, which is as long as these make it. */
+static int prepare_cipher(EVP_CIPHER_CTX *ctx, const X509_ALGOR *algorithm,
+                          const struct ccs_pbkdf2 *kdf, struct ccs_octets password)
+{
+    EVP_CIPHER *cipher = fetch_cipher(algorithm);
+    unsigned char key[EVP_MAX_KEY_LENGTH];
+    int ok, len;
+
+    ok = cipher && EVP_DecryptInit_ex2(ctx, cipher, NULL, NULL, NULL) == 1 &&
+         EVP_CIPHER_asn1_to_param(ctx, algorithm->parameter) > 0;
+    EVP_CIPHER_free(cipher);
+    len = ok ? EVP_CIPHER_CTX_get_key_length(ctx) : 0;
+    if (len <= 0 || len > EVP_MAX_KEY_LENGTH ||
+        (kdf->key_length != 0 && kdf->key_length != (uint64_t)len))
+        return 0;
+    ok = ccs_pbkdf2_derive(kdf, password, key, (size_t)len) &&
+         EVP_DecryptInit_ex2(ctx, NULL, key, NULL, NULL) == 1;
+    OPENSSL_cleanse(key, sizeof(key));
+    return ok;
+}
+
+static int decrypt(EVP_CIPHER_CTX *ctx, const ASN1_OCTET_STRING *in, struct ccs_plain *out)
+{
+    const size_t room = (size_t)ASN1_STRING_length(in) + EVP_MAX_BLOCK_LENGTH;
+    unsigned char *data = OPENSSL_malloc(room);
+    int len = 0, last = 0;
+
+    if (data == NULL) {
+        ERR_raise(ERR_LIB_EVP, ERR_R_MALLOC_FAILURE);
+        return 0;
+    }
+    if (EVP_DecryptUpdate(ctx, data, &len, ASN1_STRING_get0_data(in), ASN1_STRING_length(in)) !=
+            1 ||
+        EVP_DecryptFinal_ex(ctx, data + len, &last) != 1) {
+        OPENSSL_clear_free(data, room);
+        return 0;
+    }
+    out->data = data;
+    out->len = (size_t)len + (size_t)last;
+    return 1;
+}
+
+static int decrypt_pbkdf2(const PBE2PARAM *params, struct ccs_octets password,
+                          const ASN1_OCTET_STRING *in, struct ccs_plain *out)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    struct ccs_pbkdf2 kdf;
+    int ok = ccs_pbkdf2_init(&kdf, params->keyfunc->parameter, UINT64_MAX, NULL) == CCS_OK &&
+             ctx != NULL;
+
+    /* The parameters were found to be good before, so that it is not they that fail. */
+    if (!ok)
+        ERR_raise(ERR_LIB_EVP, ERR_R_MALLOC_FAILURE);
+    ok = ok && prepare_cipher(ctx, params->encryption, &kdf, password) && decrypt(ctx, in, out);
+    ccs_pbkdf2_clear(&kdf);
+    EVP_CIPHER_CTX_free(ctx);
+    return ok;
+}
+
+/* PBES2's parameters where they ask for PBKDF2: new, or NULL. */
+static PBE2PARAM *with_pbkdf2(const X509_ALGOR *algorithm)
+{
+    const ASN1_OBJECT *object;
+    PBE2PARAM *params = NULL;
+
+    X509_ALGOR_get0(&object, NULL, NULL, algorithm);
+    if (OBJ_obj2nid(object) == NID_pbes2)
+        params = ccs_asn1_decode_any(ASN1_ITEM_rptr(PBE2PARAM), algorithm->parameter);
+    if (params != NULL) {
+        X509_ALGOR_get0(&object, NULL, NULL, params->keyfunc);
+        if (OBJ_obj2nid(object) == NID_id_pbkdf2)
+            return params;
+    }
+    PBE2PARAM_free(params);
+    return NULL;
+}
+
 int ccs_pbe_decrypt(const X509_ALGOR *algorithm, struct ccs_octets password,
                     const ASN1_OCTET_STRING *in, struct ccs_plain *out)
 {
+    PBE2PARAM *params = with_pbkdf2(algorithm);
     unsigned char *data = NULL;
-    int len = 0;
+    int len = 0, ok;
 
-    if (ASN1_STRING_length(in) == 0 ||
-        !PKCS12_pbe_crypt_ex(algorithm, password.data, password.len, ASN1_STRING_get0_data(in),
-                             ASN1_STRING_length(in), &data, &len, 0, ccs_libctx(NULL), NULL))
-        return CCS_EPASSWORD;
-    out->data = data;
-    out->len = len > 0 ? (size_t)len : 0;
-    return CCS_OK;
+    if (ASN1_STRING_length(in) == 0) {
+        ok = 0;
+    } else if (params != NULL) {
+        ok = decrypt_pbkdf2(params, password, in, out);
+    } else {
+        ok = PKCS12_pbe_crypt_ex(algorithm, password.data, password.len, ASN1_STRING_get0_data(in),
+                                 ASN1_STRING_length(in), &data, &len, 0, ccs_libctx(NULL),
+                                 NULL) != NULL;
+        if (ok) {
+            out->data = data;
+            out->len = len > 0 ? (size_t)len : 0;
+        }
+    }
+    PBE2PARAM_free(params);
+    return ok ? CCS_OK : CCS_EPASSWORD;
 }
 
 void ccs_pbe_clear(struct ccs_plain *plain)

@@ -10,8 +10,6 @@
 
 #include "passform.h"
 
-#define CCS_PBE_SALT_MAX 1024
-
 /* What a set of parameters asks for. */
 struct ccs_pbe {
     uint64_t rounds; /* of key derivation, at least 1 */
@@ -25,13 +23,6 @@ struct ccs_pbe {
  */
 int ccs_pbe_inspect(const X509_ALGOR *algorithm, uint64_t limit, struct ccs_pbe *out,
                     struct ccs_error *err);
-
-/* The same for PBKDF2's parameters alone, *key_length 0 if they have none. */
-int ccs_pbe_pbkdf2(const ASN1_TYPE *any, uint64_t limit, PBKDF2PARAM **out, uint64_t *rounds,
-                   uint64_t *key_length, struct ccs_error *err);
-
-/* CCS_EROUNDS with its sentence if rounds is over limit. */
-int ccs_pbe_bound(uint64_t rounds, uint64_t limit, struct ccs_error *err);
 
 /*
  * Decrypts after ccs_pbe_inspect() was content. CCS_OK: *out is filled; it is wiped by

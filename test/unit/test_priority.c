@@ -542,7 +542,8 @@ static void companion_works_in_its_own_thread(void **state)
     assert_int_equal(ccs_companion_call(look_around, &seen), 42);
     assert_true(pthread_equal(seen.thread, pthread_self()));
     ccs_companion_yield();
-    assert_int_equal(atomic_load(&yields), 1);
+    /* It did itself, each time. */
+    assert_int_equal(atomic_load(&yields), 1 + 1000);
     ccs_companion_end(c);
     ccs_companion_end(NULL);
 }
