@@ -8,6 +8,7 @@
 #include <openssl/objects.h>
 #include <openssl/x509v3.h>
 
+#include "companion.h"
 #include "libctx.h"
 
 static int certificate_in(OSSL_LIB_CTX *libctx, const uint8_t *der, size_t len, X509 **out)
@@ -53,6 +54,7 @@ int ccs_decode_certificate(const uint8_t *der, size_t len, X509 **out)
     (void)X509_check_purpose(x, -1, 0);
     ERR_pop_to_mark();
     *out = x;
+    ccs_companion_yield();
     return CCS_OK;
 }
 
@@ -104,5 +106,6 @@ EVP_PKEY *ccs_decode_key(const struct ccs_blob *der, const PKCS8_PRIV_KEY_INFO *
         ERR_pop_to_mark();
     else
         ERR_clear_last_mark();
+    ccs_companion_yield();
     return key;
 }
