@@ -9,7 +9,6 @@
 #include <openssl/objects.h>
 #include <openssl/pkcs12.h>
 
-#include "base.h"
 #include "companion.h"
 #include "error.h"
 #include "libctx.h"
