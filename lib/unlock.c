@@ -182,18 +182,40 @@ struct pbe_arg {
     struct ccs_plain plain;
 };
 
+static bool is_there(const uint8_t *p, size_t len)
+{
+    const struct ccs_tlv_extent extent = ccs_tlv_scan(p, len);
+
+    return extent.state == CCS_TLV_WHOLE || extent.state == CCS_TLV_TRAILING;
+}
+
+/*
+ * Padding alone fits one wrong password in 256, and a SEQUENCE inside it one in 100,000. So what it
+ * holds counts too: nothing, the first bag, or the version of a key.
+ */
+static bool is_sequence(const uint8_t *p, size_t len)
+{
+    struct ccs_tlv outer;
+    size_t room;
+
+    if (len == 0 || p[0] != 0x30 || !is_there(p, len) ||
+        ccs_tlv_header(p, len, &outer) != CCS_TLV_WHOLE)
+        return false;
+    room = outer.open ? len - outer.header : (size_t)outer.length;
+    p += outer.header;
+    if (room == 0 || (outer.open && p[0] == 0))
+        return true;
+    return (p[0] == 0x30 || p[0] == 0x02) && is_there(p, room);
+}
+
 static int open_pbe(void *arg, struct ccs_octets password)
 {
     struct pbe_arg *a = arg;
-    struct ccs_tlv_extent extent;
     int rv = ccs_pbe_decrypt(a->algorithm, password, a->in, &a->plain);
 
     if (rv != CCS_OK)
         return rv;
-    /* Padding alone fits one wrong password in 256. */
-    extent = ccs_tlv_scan(a->plain.data, a->plain.len);
-    if (a->plain.len > 0 && a->plain.data[0] == 0x30 &&
-        (extent.state == CCS_TLV_WHOLE || extent.state == CCS_TLV_TRAILING))
+    if (is_sequence(a->plain.data, a->plain.len))
         return CCS_OK;
     ccs_pbe_clear(&a->plain);
     return CCS_EPASSWORD;

@@ -2,6 +2,11 @@
 /* Which password opens a file, in which encoding, and what finding it may cost. */
 #include "pkcs12_kit.h"
 
+#include <openssl/pkcs12.h>
+
+#include "libctx.h"
+#include "unlock.h"
+
 #include "unlock.h"
 
 #define LIMIT 2000000
@@ -227,13 +232,74 @@ static void test_search_budget_edge(void **state)
     ccs_der_clear(&file);
 }
 
+/* What a wrong password makes of a file may have the right padding, and look like a SEQUENCE. */
+static void test_likeness(void **state)
+{
+    static const struct {
+        const char *plain;
+        int len, code;
+    } rows[] = {
+        {"\x30\x00", 2, CCS_OK},
+        {"\x30\x02\x30\x00", 4, CCS_OK},
+        {"\x30\x03\x02\x01\x00", 5, CCS_OK},
+        {"\x30\x03\x02\x01\x00 and more", 14, CCS_OK},
+        {"\x30\x80\x00\x00", 4, CCS_OK},
+        {"\x30\x80\x30\x80\x00\x00\x00\x00", 8, CCS_OK},
+        {"\x30\x04\x9a\x02\x01\x00", 6, CCS_EPASSWORD},
+        {"\x30\x04\x30\x03\x05\x00 and more", 15, CCS_EPASSWORD},
+        {"\x30\x05\x02\x01\x00", 5, CCS_EPASSWORD},
+        {"\x31\x03\x02\x01\x00", 5, CCS_EPASSWORD},
+        {"\x30", 1, CCS_EPASSWORD},
+        {"", 0, CCS_EPASSWORD},
+    };
+    const struct ccs_pbe pbe = {.rounds = 1};
+    struct ccs_passwords *passwords = NULL;
+    struct ccs_pfx_params params = {.kdf_limit = 1000};
+    X509_ALGOR *algorithm;
+
+    (void)state;
+    assert_non_null(ccs_libctx(NULL));
+    assert_int_equal(ccs_passwords_parse("pw", 2, &passwords, NULL), CCS_OK);
+    params.passwords = passwords;
+    algorithm = PKCS5_pbe2_set_iv(EVP_aes_128_cbc(), 1, NULL, 0, NULL, NID_hmacWithSHA256);
+    assert_non_null(algorithm);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ASN1_OCTET_STRING *in = ASN1_OCTET_STRING_new();
+        struct ccs_plain plain = {NULL, 0};
+        unsigned char *cipher = NULL;
+        struct ccs_unlock unlock;
+        int len = 0, rv;
+
+        assert_non_null(PKCS12_pbe_crypt(algorithm, "pw", 2, (const unsigned char *)rows[i].plain,
+                                         rows[i].len, &cipher, &len, 1));
+        assert_int_equal(ASN1_OCTET_STRING_set(in, cipher, len), 1);
+        ccs_unlock_init(&unlock, &params);
+        rv = ccs_unlock_decrypt(&unlock, algorithm, &pbe, in, &plain, NULL);
+        if (rv != rows[i].code)
+            fail_msg("row %zu: %s", i, ccs_code_name(rv));
+        if (rv == CCS_OK)
+            assert_memory_equal(plain.data, rows[i].plain, (size_t)rows[i].len);
+        ccs_pbe_clear(&plain);
+        OPENSSL_free(cipher);
+        ASN1_OCTET_STRING_free(in);
+    }
+    X509_ALGOR_free(algorithm);
+    ccs_passwords_unref(passwords);
+    ERR_clear_error();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),         cmocka_unit_test(test_empty_forms),
-        cmocka_unit_test(test_not_ascii),     cmocka_unit_test(test_not_ascii_elsewhere),
-        cmocka_unit_test(test_long),          cmocka_unit_test(test_many),
-        cmocka_unit_test(test_search_budget), cmocka_unit_test(test_search_budget_edge),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_empty_forms),
+        cmocka_unit_test(test_likeness),
+        cmocka_unit_test(test_not_ascii),
+        cmocka_unit_test(test_not_ascii_elsewhere),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_search_budget),
+        cmocka_unit_test(test_search_budget_edge),
     };
 
     return cmocka_run_group_tests(tests, NULL, host_free);
