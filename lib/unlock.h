@@ -34,8 +34,9 @@ int ccs_unlock_mac(struct ccs_unlock *unlock, const struct ccs_mac *mac,
                    const ASN1_OCTET_STRING *data, struct ccs_error *err);
 
 /*
- * Decrypts to something that is at least an ASN.1 SEQUENCE of bags or a key, with the password that is known, else
- * with any other: contents and keys may have one of their own. CCS_EPASSWORD as above.
+ * Decrypts to something that is at least an ASN.1 SEQUENCE of bags or a key, with the password that
+ * is known, else with any other: contents and keys may have one of their own. CCS_EPASSWORD as
+ * above.
  */
 int ccs_unlock_decrypt(struct ccs_unlock *unlock, const X509_ALGOR *algorithm,
                        const struct ccs_pbe *pbe, const ASN1_OCTET_STRING *in,
