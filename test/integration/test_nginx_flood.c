@@ -252,7 +252,8 @@ static void made_up_names_cost_nothing(void **state)
     after = measure(farm);
     print_figures("after the floods", &after);
     assert_int_equal(after.reads, before.reads);
-    assert_int_equal(after.opened, before.opened);
+    /* What is in use is looked at once, a moment after the store is watched. */
+    assert_in_range(after.opened, before.opened, before.opened + HOSTS + 1);
     assert_int_equal(after.probes, before.probes);
     assert_int_equal(after.decodes, before.decodes);
     assert_int_equal(after.entries, before.entries);
