@@ -7,8 +7,6 @@
 #include "libctx.h"
 #include "unlock.h"
 
-#include "unlock.h"
-
 #define LIMIT 2000000
 
 static const struct ccs_pfxkit_password pw = {"pw", 2};
